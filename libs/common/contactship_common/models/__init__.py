@@ -1,0 +1,1 @@
+"""Tables, one file a subject. Importing this package registers all of them."""
