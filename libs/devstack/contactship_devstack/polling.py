@@ -1,0 +1,40 @@
+"""Waiting for a condition with a deadline, and free ports."""
+
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def poll(condition: Callable[[], T], *, timeout_s: float, what: str, interval_s: float = 0.02) -> T:
+    """Call `condition` until it returns something true, and return that.
+
+    Raises TimeoutError naming `what` after `timeout_s` seconds. Errors of `condition` pass through at once.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s for {what}")
+        time.sleep(interval_s)
+
+
+def free_port() -> int:
+    """A loopback TCP port nobody listens on now. Another process may take it before you do: be ready to try again."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int, host: str = "") -> bool:
+    """Whether a server could listen on the port now. SO_REUSEADDR as servers set it: TIME_WAIT does not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,112 @@
+"""Pytest fixtures on a real PostgreSQL and a real Valkey. Registered once, by the `conftest.py` at the root.
+
+    database_url        a fresh, migrated database of its own for each test
+    empty_database_url  a fresh database without any table
+    redis_url           an empty Valkey; one server for each pytest process
+    postgres_url        administrator's address of the server (database `postgres`), one for the session
+    valkey              the server behind `redis_url`, to stop, freeze and restart
+    own_postgres        a PostgreSQL server of this test alone, to stop and restart
+
+URLs are plain `postgresql://` and `redis://` strings. Nothing outlives pytest, however it ends.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from contactship_devstack import postgres
+from contactship_devstack import valkey as valkey_server
+from contactship_devstack.guard import Guard
+from contactship_devstack.postgres import PostgresServer
+from contactship_devstack.template import TemplateDatabase, on_server
+from contactship_devstack.valkey import ValkeyServer
+
+SHARED_POSTGRES = "CONTACTSHIP_TEST_POSTGRES"
+"""Environment variable with the administrator's address of the server that `make test` started for all processes."""
+
+
+@pytest.fixture(scope="session")
+def process_guard() -> Iterator[Guard]:
+    """Ends what this pytest process started, should it be killed."""
+    guard = Guard()
+    yield guard
+    guard.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(process_guard: Guard) -> Iterator[str]:
+    if shared := os.environ.get(SHARED_POSTGRES):
+        yield shared
+        return
+    with postgres.temporary_server(process_guard) as server:
+        yield server.admin_url
+
+
+@pytest.fixture(scope="session")
+def postgres_admin(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """The administrator's connection that makes and drops databases, in autocommit mode."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_admin: psycopg.Connection, postgres_url: str) -> TemplateDatabase:
+    """The migrated database that tests clone: made once for each version of the schema and server."""
+    return TemplateDatabase.ensure(postgres_admin, postgres_url)
+
+
+@pytest.fixture
+def make_database(postgres_admin: psycopg.Connection, postgres_url: str) -> Iterator[Callable[[str], str]]:
+    """A function that makes one more database from a template's name and returns its address."""
+    names: list[str] = []
+
+    def make(template: str) -> str:
+        name = f"test_{uuid.uuid4().hex[:20]}"
+        names.append(name)
+        postgres_admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        return on_server(postgres_url, name)
+
+    yield make
+    for name in names:
+        postgres_admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+def database_url(make_database: Callable[[str], str], template_database: TemplateDatabase) -> str:
+    return make_database(template_database.name)
+
+
+@pytest.fixture
+def empty_database_url(make_database: Callable[[str], str]) -> str:
+    return make_database("template0")
+
+
+@pytest.fixture(scope="session")
+def _valkey_of_session(process_guard: Guard) -> Iterator[ValkeyServer]:
+    with valkey_server.temporary_server(process_guard) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(_valkey_of_session: ValkeyServer) -> Iterator[ValkeyServer]:
+    """Empty and running at the start of each test, whatever the test before did to it."""
+    _valkey_of_session.thaw()
+    _valkey_of_session.start()
+    _valkey_of_session.flush()
+    yield _valkey_of_session
+    _valkey_of_session.thaw()
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    return valkey.url
+
+
+@pytest.fixture
+def own_postgres(process_guard: Guard) -> Iterator[PostgresServer]:
+    """Takes half a second; for tests that stop the server or look at all its sessions."""
+    with postgres.temporary_server(process_guard) as server:
+        yield server
