@@ -1,1 +1,28 @@
 """Tables, one file a subject. Importing this package registers all of them."""
+
+from contactship_common.models.ai_call import AICall
+from contactship_common.models.audit import AuditLog
+from contactship_common.models.idempotency import IdempotencyRecord
+from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, Person
+from contactship_common.models.task import Batch, BatchItem, Task, TaskStatus
+from contactship_common.models.user import Role, User
+from contactship_common.models.worker import WorkerHeartbeat
+
+__all__ = [
+    "AICall",
+    "AuditLog",
+    "Batch",
+    "BatchItem",
+    "IdempotencyRecord",
+    "Lead",
+    "LeadEvent",
+    "LeadPhone",
+    "LeadSource",
+    "LeadStatus",
+    "Person",
+    "Role",
+    "Task",
+    "TaskStatus",
+    "User",
+    "WorkerHeartbeat",
+]

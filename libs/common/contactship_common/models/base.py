@@ -36,5 +36,3 @@ def utc_column(*, default_now: bool = False, index: bool = False, nullable: bool
             index=index,
         )
     return Field(default=None, sa_type=sa.DateTime(timezone=True), nullable=nullable, index=index)  # type: ignore[call-overload]
-
-

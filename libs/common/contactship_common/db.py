@@ -1,0 +1,120 @@
+"""Connections to PostgreSQL: a SQLAlchemy engine for units of work, and a plain psycopg pool for single hot statements.
+
+Two pools because one statement through the plain pool costs a third of what it costs through a session, which decides
+how many tasks a worker can claim a second; everything else is easier to read as a session.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from contactship_common.settings import CoreSettings
+
+DATABASE_AWAY: tuple[type[Exception], ...] = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    sa.exc.OperationalError,
+    sa.exc.InterfaceError,
+    sa.exc.TimeoutError,
+    ConnectionError,
+)
+"""What is raised when PostgreSQL cannot be reached or went away. Includes cancelled statements, deadlocks and lock
+timeouts, which psycopg also files under OperationalError: ask `is_database_away` to tell them apart."""
+
+
+def is_database_away(error: BaseException) -> bool:
+    """True when the error means "no server", false when a live server refused or cancelled the statement."""
+    original = getattr(error, "orig", None) or error
+    if isinstance(original, psycopg.Error) and original.sqlstate is not None:
+        # 57P0x: the server is shutting down or starting; 08: connection; 53300: too many connections.
+        return original.sqlstate.startswith(("57P", "08", "53"))
+    return isinstance(error, DATABASE_AWAY)
+
+
+def plain_url(url: str) -> str:
+    """The URL as libpq wants it: no SQLAlchemy driver, no `schema` parameter."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.split("+")[0].replace("postgres", "postgresql").replace("postgresqlql", "postgresql")
+    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if k != "schema"])
+    return urlunsplit((scheme, parts.netloc, parts.path, query, parts.fragment))
+
+
+def schema_of(url: str) -> str | None:
+    """The `?schema=` of the URL, if it has one."""
+    return dict(parse_qsl(urlsplit(url).query)).get("schema")
+
+
+def alchemy_url(url: str) -> str:
+    """The URL as SQLAlchemy wants it for psycopg 3."""
+    return "postgresql+psycopg" + plain_url(url).removeprefix("postgresql")
+
+
+def connect_arguments(settings: CoreSettings) -> dict[str, Any]:
+    """libpq and psycopg parameters that hold for every connection of a process.
+
+    Raises:
+        ValueError: a schema is asked for behind a transaction pooler, which keeps no session state.
+    """
+    arguments: dict[str, Any] = {"connect_timeout": 5, "application_name": "contactship"}
+    schema = schema_of(settings.database_url)
+    if settings.db_pooler:
+        if schema:
+            raise ValueError("DATABASE_URL: with DB_POOLER=true set search_path on the database role, not by ?schema=")
+        arguments["prepare_threshold"] = None
+        return arguments
+    options = ["-c timezone=UTC", "-c idle_in_transaction_session_timeout=60000"]
+    if schema:
+        options.append(f"-c search_path={schema}")
+    arguments["options"] = " ".join(options)
+    # A dead peer (a failed-over server, a lost network) is noticed in half a minute instead of two hours.
+    arguments |= {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+    return arguments
+
+
+class Database:
+    """Both pools of a process. Open it inside the running event loop, close it at the end."""
+
+    def __init__(self, settings: CoreSettings) -> None:
+        if not settings.database_url:
+            raise ValueError("DATABASE_URL (or POSTGRES_HOST) is not set")
+        arguments = connect_arguments(settings)
+        self.engine: AsyncEngine = create_async_engine(
+            alchemy_url(settings.database_url),
+            pool_size=settings.db_pool_size,
+            max_overflow=0,
+            pool_timeout=settings.db_pool_timeout,
+            pool_recycle=1_800,
+            connect_args=arguments,
+        )
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self.fast: AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]] = AsyncConnectionPool(
+            plain_url(settings.database_url),
+            kwargs={**arguments, "autocommit": True, "row_factory": dict_row},
+            min_size=1,
+            max_size=settings.db_fast_pool_size,
+            timeout=settings.db_pool_timeout,
+            reconnect_timeout=10,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Start the fast pool; returns at once, also while PostgreSQL is away."""
+        await self.fast.open(wait=False)
+
+    async def close(self) -> None:
+        await self.fast.close(timeout=2)
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session for reads outside a unit of work; its transaction is rolled back at the end."""
+        async with self.sessions() as session:
+            yield session

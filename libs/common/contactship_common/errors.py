@@ -1,0 +1,111 @@
+"""Errors as part of the product: small typed classes with an HTTP status and a stable code.
+
+The gateway renders every one of them as RFC 9457 `application/problem+json`; nothing else decides a status.
+"""
+
+from typing import Any, ClassVar
+
+
+class ContactshipError(Exception):
+    """Base of all errors that a client may see. `detail` is shown, so it names no secret and echoes no input.
+
+    A class with `keeps_effects = True` records something that must outlive the refusal (a failed login, say): the
+    edge commits the transaction before it answers.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    keeps_effects: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, headers: dict[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.headers = headers or {}
+        self.extra = extra
+
+
+class NotFound(ContactshipError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class LeadNotFound(NotFound):
+    code, title = "lead_not_found", "There is no lead with this id"
+
+
+class TaskNotFound(NotFound):
+    code, title = "task_not_found", "There is no task with this id"
+
+
+class BatchNotFound(NotFound):
+    code, title = "batch_not_found", "There is no batch with this id"
+
+
+class Conflict(ContactshipError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class LeadEmailTaken(Conflict):
+    code, title = "lead_email_taken", "A lead with this e-mail exists already"
+
+
+class TaskNotCancellable(Conflict):
+    code, title = "task_not_cancellable", "Only a queued task can be cancelled"
+
+
+class TaskNotRetryable(Conflict):
+    code, title = "task_not_retryable", "Only a failed task can be retried"
+
+
+class ConcurrentChange(Conflict):
+    code, title = "concurrent_change", "Somebody changed the same thing at the same moment; try again"
+
+
+class PreconditionFailed(ContactshipError):
+    status, code, title = 412, "precondition_failed", "The resource has changed since you read it"
+
+
+class Unprocessable(ContactshipError):
+    status, code, title = 422, "unprocessable", "The request cannot be processed"
+
+
+class OwnerNotFound(Unprocessable):
+    code, title = "owner_not_found", "There is no active user with this id"
+
+
+class Unauthenticated(ContactshipError):
+    status, code, title = 401, "unauthenticated", "Credentials are missing, wrong or expired"
+
+    def __init__(self, detail: str = "", **extra: Any) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="contactship"'}, **extra)
+
+
+class InvalidLogin(Unauthenticated):
+    code, title = "invalid_login", "E-mail or password is wrong"
+    keeps_effects = True
+
+
+class Forbidden(ContactshipError):
+    status, code, title = 403, "forbidden", "You may not do this"
+
+
+class TooManyRequests(ContactshipError):
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+    def __init__(self, retry_after_seconds: int, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": str(max(1, retry_after_seconds))})
+
+
+class Unavailable(ContactshipError):
+    status, code, title = 503, "unavailable", "Not available at the moment"
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: int = 2) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_seconds)})
+
+
+class DatabaseUnavailable(Unavailable):
+    code, title = "database_unavailable", "The database cannot be reached"
+
+
+class SearchTooBroad(Unavailable):
+    code, title = "search_too_broad", "The search took too long; narrow it down"

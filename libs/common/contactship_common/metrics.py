@@ -1,0 +1,33 @@
+"""Prometheus metrics, all declared here so that their names and labels can be read in one place."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HTTP_REQUESTS = Counter("contactship_http_requests_total", "Requests answered", ["method", "route", "status"])
+HTTP_SECONDS = Histogram(
+    "contactship_http_request_seconds",
+    "Time to answer",
+    ["method", "route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+TASKS_ENDED = Counter("contactship_task_runs_total", "Runs of tasks by how they ended", ["kind", "outcome"])
+TASK_SECONDS = Histogram(
+    "contactship_task_run_seconds",
+    "Time from claim to record",
+    ["kind"],
+    buckets=(0.005, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
+)
+TASKS_RUNNING = Gauge("contactship_tasks_running", "Tasks running in this process")
+RINGS = Counter("contactship_task_rings_total", "Messages sent to wake workers", ["queue", "result"])
+DISPATCHED = Counter("contactship_dispatcher_tasks_total", "Tasks the dispatcher touched", ["action"])
+DISPATCHER_LAG = Gauge("contactship_dispatcher_lag_seconds", "Age of the oldest due task when the dispatcher looked")
+QUEUE_DEPTH = Gauge("contactship_queue_depth", "Tasks due and waiting", ["queue"])
+QUEUE_OLDEST = Gauge("contactship_queue_oldest_seconds", "How long the oldest due task has waited", ["queue"])
+CACHE = Counter("contactship_cache_reads_total", "Cached reads", ["result"])
+CACHE_FORGET_FAILED = Counter(
+    "contactship_cache_forget_failed_total", "Invalidations that Redis did not take: an old value may live for the TTL"
+)
+REDIS_FAILED = Counter("contactship_redis_failures_total", "Redis calls that failed or were skipped", ["use"])
+RATE_LIMIT_OPEN = Counter("contactship_rate_limit_passed_total", "Requests let through because Redis was away")
+AI_CALLS = Counter("contactship_ai_calls_total", "Calls to language models", ["provider", "model", "outcome"])
+AI_TOKENS = Counter("contactship_ai_tokens_total", "Tokens", ["provider", "model", "direction"])
+AI_COST = Counter("contactship_ai_cost_micro_usd_total", "Cost of model calls in micro-USD", ["provider", "model"])

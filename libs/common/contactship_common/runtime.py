@@ -1,0 +1,32 @@
+"""What a process holds open for as long as it lives: database, Redis, and the bell that wakes workers."""
+
+from contactship_common.db import Database
+from contactship_common.redis_edge import RedisEdge
+from contactship_common.settings import AISettings, CoreSettings
+from contactship_common.tasks.bell import Bell
+from contactship_common.tasks.broker import make_broker
+
+
+class Runtime:
+    """Opened once in the process's event loop, closed once at its end, passed to whoever needs it."""
+
+    def __init__(self, settings: CoreSettings, ai: AISettings | None = None) -> None:
+        self.settings = settings
+        self.ai = ai or AISettings()
+        self.db = Database(settings)
+        self.redis = RedisEdge(settings.redis_url)
+        self.broker = make_broker(settings.broker_url)
+        self.bell = Bell(self.broker)
+
+    def max_attempts(self, queue: str) -> int:
+        """Failed runs after which a task of this queue ends."""
+        return self.ai.ai_max_retries if queue == "ai" else self.settings.task_max_attempts
+
+    async def open(self) -> None:
+        await self.db.open()
+        self.bell.start()
+
+    async def close(self) -> None:
+        self.bell.stop()
+        await self.redis.close()
+        await self.db.close()

@@ -1,0 +1,126 @@
+"""The gateway: address, secrets, limits."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, model_validator
+from pydantic_settings import NoDecode
+
+from contactship_common.settings.core import Environment
+from contactship_common.settings.fields import SettingsGroup, setting
+
+DEVELOPMENT_JWT_SECRET = "contactship-development-secret-never-use-in-production"  # noqa: S105
+DEVELOPMENT_ADMIN_PASSWORD = "admin123"  # noqa: S105
+DEVELOPMENT_ADMIN_EMAIL = "admin@contactship.com"
+_PUBLISHED_SECRETS = {"secret123", "my-super-secret-key-123", DEVELOPMENT_JWT_SECRET, "changeme", "secret"}
+_MIN_SECRET_CHARACTERS = 32
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def parse_duration_seconds(value: object) -> int:
+    """`1h`, `15m`, `30s`, `7d` or plain seconds (`3600`)."""
+    match = re.fullmatch(r"\s*(\d+)\s*([smhd]?)\s*", str(value))
+    if match is None or int(match[1]) == 0:
+        raise ValueError("must be a duration such as 1h, 15m or 3600")
+    return int(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class ApiSettings(SettingsGroup):
+    """What the gateway listens on, whom it trusts and how much it accepts."""
+
+    environment: Environment = setting(Environment.DEVELOPMENT, "ENVIRONMENT", "NODE_ENV", about="See core.")
+    host: str = setting("0.0.0.0", "HOST", about="Address to listen on.")  # noqa: S104  # containers publish it
+    port: int = setting(3000, "PORT", "APP_PORT", ge=0, le=65_535, about="Port to listen on.")
+    public_base_url: str = setting("", "PUBLIC_BASE_URL", about="How the outside reaches this API (https://…).")
+    cors_origin: CommaList = setting(
+        [], "CORS_ORIGIN", "ALLOWED_ORIGINS", about="Origins, comma separated; `*` for all (then without credentials)."
+    )
+    trusted_proxies: CommaList = setting(
+        [],
+        "TRUSTED_PROXIES",
+        about="Networks (CIDR, comma separated) whose X-Forwarded-For is believed.",
+        danger="Everybody in these networks can claim any address.",
+    )
+
+    jwt_secret: str = setting(
+        DEVELOPMENT_JWT_SECRET,
+        "JWT_SECRET",
+        about="Signs access tokens; at least 32 characters.",
+        danger="Production refuses to start with the default, a short or a missing one.",
+        secret=True,
+    )
+    jwt_secret_previous: str = setting(
+        "", "JWT_SECRET_PREVIOUS", about="Still accepted while JWT_SECRET is being rotated.", secret=True
+    )
+    jwt_expires_in: Annotated[int, BeforeValidator(parse_duration_seconds)] = setting(
+        3_600, "JWT_EXPIRES_IN", unit="seconds, or 15m / 1h", about="Life of an access token."
+    )
+    api_secret_key: str = setting(
+        "",
+        "API_SECRET_KEY",
+        about="If set, accepted as an `x-api-key` with every scope.",
+        danger="Whoever has it may do everything; production refuses short and published ones.",
+        secret=True,
+    )
+    super_admin_email: str = setting("", "SUPER_ADMIN_EMAIL", about="First ADMIN, made if there is none.")
+    super_admin_password: str = setting(
+        "", "SUPER_ADMIN_PASSWORD", about="Of the first ADMIN.", danger="Production refuses `admin123`.", secret=True
+    )
+    super_admin_name: str = setting("Administrator", "SUPER_ADMIN_NAME", about="Of the first ADMIN.")
+
+    rate_limit_max: int = setting(100, "RATE_LIMIT_MAX", ge=0, unit="requests", about="Per caller and window; 0: off.")
+    rate_limit_ttl: int = setting(60, "RATE_LIMIT_TTL", ge=1, unit="seconds", about="The window of RATE_LIMIT_MAX.")
+    login_limit_per_address: int = setting(
+        30, "LOGIN_LIMIT_PER_ADDRESS", ge=1, unit="tries a minute", about="Logins tried from one address."
+    )
+    login_limit_per_account: int = setting(
+        10,
+        "LOGIN_LIMIT_PER_ACCOUNT",
+        ge=1,
+        unit="failures in 15 minutes",
+        about="Failed logins of one account from one address.",
+    )
+    max_body_bytes: int = setting(1_048_576, "MAX_BODY_BYTES", ge=1_024, unit="bytes", about="Larger bodies are 413.")
+    metrics_token: str = setting("", "METRICS_TOKEN", about="If set, /metrics wants it as a Bearer token.", secret=True)
+    search_timeout_ms: int = setting(
+        2_000,
+        "SEARCH_TIMEOUT_MS",
+        ge=50,
+        unit="milliseconds",
+        about="A search that takes longer is 503 search_too_broad.",
+    )
+    idempotency_ttl: int = setting(
+        86_400, "IDEMPOTENCY_TTL", ge=60, unit="seconds", about="How long an Idempotency-Key is remembered."
+    )
+
+    @model_validator(mode="after")
+    def _refuse_defaults_in_production(self) -> Self:
+        if self.environment is not Environment.PRODUCTION:
+            return self
+        if len(self.jwt_secret) < _MIN_SECRET_CHARACTERS or self.jwt_secret in _PUBLISHED_SECRETS:
+            raise ValueError("JWT_SECRET must be set to a secret of at least 32 characters in production")
+        if self.api_secret_key and (
+            len(self.api_secret_key) < _MIN_SECRET_CHARACTERS or self.api_secret_key in _PUBLISHED_SECRETS
+        ):
+            raise ValueError(
+                "API_SECRET_KEY must have at least 32 characters and be no published example in production"
+            )
+        if self.super_admin_password == DEVELOPMENT_ADMIN_PASSWORD:
+            raise ValueError("SUPER_ADMIN_PASSWORD must not be the default in production")
+        return self
+
+    def first_admin(self) -> tuple[str, str, str] | None:
+        """E-mail, password and name of the first ADMIN; None where none may be made (production without both)."""
+        if self.super_admin_email and self.super_admin_password:
+            return self.super_admin_email, self.super_admin_password, self.super_admin_name
+        if self.environment in (Environment.DEVELOPMENT, Environment.TEST):
+            email = self.super_admin_email or DEVELOPMENT_ADMIN_EMAIL
+            return email, self.super_admin_password or DEVELOPMENT_ADMIN_PASSWORD, self.super_admin_name
+        return None

@@ -1,0 +1,86 @@
+"""Every kind of task there is, with its payload (ids only) and its rules.
+
+To add one: write its class here, list it in `KINDS`, and give the worker of its queue a handler. Who asks for the work
+calls `uow.enqueue(ThatKind(...))` and never imports the worker.
+"""
+
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from contactship_common.cache_keys import lead_key
+
+Queue = Literal["ai", "sync", "delivery"]
+QUEUES: tuple[Queue, ...] = ("ai", "sync", "delivery")
+
+
+class TaskKind(BaseModel):
+    """Payload and rules of one kind of task.
+
+    `HOLDS` says when the slot is free again: "waiting" at the claim (what arrives during a run queues one more),
+    "ended" when the task ends. `ONCE` marks work that must never be done twice, such as sending a message: a run that
+    died after it may have acted ends as failed with code `unknown`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    KIND: ClassVar[str]
+    QUEUE: ClassVar[Queue]
+    PRIORITY: ClassVar[int] = 100  # lower runs first
+    LIMIT_SECONDS: ClassVar[float] = 60.0  # of one run of `work`
+    MAX_WAIT_SECONDS: ClassVar[float] = 86_400.0  # of uncounted waiting (no provider, no budget), then it fails
+    HOLDS: ClassVar[Literal["waiting", "ended"]] = "ended"
+    ONCE: ClassVar[bool] = False
+
+    def slot(self) -> str | None:
+        """While one task holds this name, the same work cannot be queued again; None: no such rule."""
+        return None
+
+    def subject_id(self) -> UUID | None:
+        """What the task is about: whoever may read that may read the task."""
+        return None
+
+    def cache_keys(self) -> tuple[str, ...]:
+        """Cached answers that show this task's progress, forgotten whenever its status changes."""
+        return ()
+
+
+class LeadSummary(TaskKind):
+    """Write a lead's summary and next action."""
+
+    KIND = "lead.summary"
+    QUEUE = "ai"
+    LIMIT_SECONDS = 120.0
+
+    lead_id: UUID
+    force: bool = False
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.lead_id}"
+
+    def subject_id(self) -> UUID:
+        return self.lead_id
+
+    def cache_keys(self) -> tuple[str, ...]:
+        return (lead_key(self.lead_id),)
+
+
+class LeadSummaryBatch(TaskKind):
+    """Queue a summary for every lead that matches a filter, a page of leads a run."""
+
+    KIND = "lead.summary_batch"
+    QUEUE = "ai"
+    PRIORITY = 50
+
+    batch_id: UUID
+    status: str | None = None
+    source: str | None = None
+    without_summary: bool = False
+    after: UUID | None = None
+
+    def subject_id(self) -> UUID:
+        return self.batch_id
+
+
+KINDS: dict[str, type[TaskKind]] = {kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch)}

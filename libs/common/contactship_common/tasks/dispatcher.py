@@ -1,0 +1,119 @@
+"""The dispatcher: rings due tasks inside a bounded window and returns tasks of dead workers to the queue.
+
+Any number may run side by side. A lost message, a flushed Redis, a delayed task and a backlog of 50,000 are all the
+same to it: a due task that nobody has claimed for a while is rung (again), as long as the broker's queue is short.
+"""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from contactship_common import metrics
+from contactship_common.db import DATABASE_AWAY
+from contactship_common.runtime import Runtime
+from contactship_common.tasks.bell import message_for
+from contactship_common.tasks.broker import messages_waiting
+from contactship_common.tasks.catalog import QUEUES
+
+log = structlog.get_logger()
+
+_WINDOW_PER_THREAD = 4
+_SMALLEST_WINDOW = 16
+
+# The window is bounded by what really waits in the broker, asked for each time: however slow the handlers and however
+# long the backlog, no more than a window of messages is outstanding, and a flushed broker is refilled at once.
+_TAKE_DUE = """
+UPDATE tasks SET published_at = now()
+ WHERE id IN (SELECT id FROM tasks
+               WHERE queue = %(queue)s AND status = 'queued' AND run_at <= now()
+                 AND (published_at IS NULL OR published_at < now() - make_interval(secs => %(again)s))
+               ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id, extract(epoch FROM now() - run_at)::float8 AS age
+"""
+
+_RETURN_EXPIRED = """
+UPDATE tasks SET status = 'queued', failures = failures + 1, run_at = now(), published_at = NULL,
+       lease_until = NULL, lease_owner = NULL,
+       error = jsonb_build_object('code', 'lease_expired', 'message', 'the worker was lost during this run')
+ WHERE id IN (SELECT id FROM tasks WHERE status = 'running' AND lease_until < now()
+               ORDER BY lease_until LIMIT 500 FOR UPDATE SKIP LOCKED)
+RETURNING id, kind
+"""
+
+_THREADS = """
+SELECT queue, sum(threads)::int AS threads FROM worker_heartbeats
+ WHERE seen_at > now() - interval '30 seconds' AND queue IS NOT NULL GROUP BY queue
+"""
+
+
+class Dispatcher:
+    """Looks for due and lost tasks every tick."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._threads: dict[str, int] = {}
+        self._ticks = 0
+
+    async def tick(self) -> int:
+        """One look at everything; returns how many tasks were rung."""
+        if self._ticks % 20 == 0:
+            self._threads = {row["queue"]: row["threads"] for row in await self._rows(_THREADS)}
+        self._ticks += 1
+        lost = await self._rows(_RETURN_EXPIRED)
+        if lost:
+            metrics.DISPATCHED.labels("returned").inc(len(lost))
+            log.warning("task.lease_expired", count=len(lost))
+        rung = 0
+        for queue in QUEUES:
+            rung += await self._ring_due(queue)
+        return rung
+
+    async def _ring_due(self, queue: str) -> int:
+        window = max(_SMALLEST_WINDOW, _WINDOW_PER_THREAD * self._threads.get(queue, 0))
+        try:
+            waiting = await asyncio.to_thread(messages_waiting, self.runtime.broker, queue)
+        except Exception as error:  # whatever the broker's client raises, there is nobody to ring now
+            metrics.RINGS.labels(queue, "failed").inc()
+            log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
+            return 0
+        if waiting >= window:
+            return 0
+        due = await self._rows(
+            _TAKE_DUE, queue=queue, again=self.runtime.settings.task_ring_again, limit=window - waiting
+        )
+        metrics.DISPATCHER_LAG.set(max((row["age"] for row in due), default=0.0))
+        if due:
+            sent = await asyncio.to_thread(self._send, queue, [row["id"] for row in due])
+            metrics.DISPATCHED.labels("rung").inc(sent)
+        return len(due)
+
+    def _send(self, queue: str, ids: list[UUID]) -> int:
+        for sent, task_id in enumerate(ids):
+            try:
+                self.runtime.broker.enqueue(message_for(queue, task_id))
+            except Exception as error:  # the rest is rung again later
+                log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
+                return sent
+        return len(ids)
+
+    async def _rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        async with self.runtime.db.fast.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until `stop` is set; a database that is away is waited for."""
+        while not stop.is_set():
+            wait = self.runtime.settings.dispatcher_tick
+            try:
+                await self.tick()
+            except DATABASE_AWAY as error:
+                log.warning("dispatcher.database_away", error=type(error).__name__)
+                wait = 1.0
+            try:
+                async with asyncio.timeout(wait):
+                    await stop.wait()
+            except TimeoutError:
+                continue

@@ -1,0 +1,257 @@
+"""The statements that move a task through its life. Each is one statement, so each is atomic by itself.
+
+Only PostgreSQL's `now()` is compared, never a worker's clock. `run_no` is the fence: it rises with every claim, and
+every statement of a run names the `run_no` it was claimed with, so a stale worker changes nothing.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.ext.asyncio import AsyncSession
+
+FastPool = AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class TaskRef:
+    """A task as the caller of `enqueue` knows it. Filled in when the unit of work is flushed: until then `id` is only
+    a proposal, because a task that already holds the slot wins."""
+
+    id: UUID
+    queue: str
+    slot: str | None
+    status: str = "queued"
+    inserted: bool = False
+    due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """One run of one task."""
+
+    id: UUID
+    kind: str
+    queue: str
+    payload: dict[str, Any]
+    subject_id: UUID | None
+    run_no: int
+    failures: int
+    max_attempts: int
+    intent_at: datetime | None
+    requested_by: str | None
+    correlation_id: str | None
+    traceparent: str | None
+    started_at: datetime
+    claimed_at: datetime
+    waited_seconds: float
+
+
+_ENQUEUE = sa.text("""
+INSERT INTO tasks AS t (id, kind, queue, priority, payload, subject_id, slot, holds, rerun, max_attempts, run_at,
+                        debounce_until, requested_by, correlation_id, traceparent, published_at,
+                        status, run_no, failures)
+SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.holds, r.rerun, r.max_attempts,
+       now() + make_interval(secs => coalesce(least(r.delay, r.max_wait), 0)),
+       CASE WHEN r.max_wait IS NOT NULL THEN now() + make_interval(secs => r.max_wait) END,
+       r.requested_by, r.correlation_id, r.traceparent,
+       CASE WHEN :ring AND coalesce(r.delay, 0) <= 0 THEN now() END,
+       'queued', 0, 0
+  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+       id uuid, kind text, queue text, priority smallint, payload jsonb, subject_id uuid, slot text, holds text,
+       rerun boolean, max_attempts int, delay double precision, max_wait double precision, requested_by text,
+       correlation_id text, traceparent text)
+ ORDER BY r.slot
+    ON CONFLICT (slot) DO UPDATE SET
+       payload = t.payload || excluded.payload,
+       priority = least(t.priority, excluded.priority),
+       rerun = t.rerun OR excluded.rerun,
+       -- A debounced task moves with every new reason, up to its limit; others can only be brought forward. Neither
+       -- touches a task that has started: its retries keep their backoff.
+       run_at = CASE
+           WHEN t.status <> 'queued' OR t.started_at IS NOT NULL THEN t.run_at
+           WHEN t.debounce_until IS NOT NULL AND excluded.debounce_until IS NOT NULL
+               THEN least(excluded.run_at, t.debounce_until)
+           ELSE least(t.run_at, excluded.run_at) END,
+       -- A task that was not due when it was rung must not count as rung when it becomes due.
+       published_at = CASE
+           WHEN t.status = 'queued' AND t.started_at IS NULL AND t.run_at > now() THEN excluded.published_at
+           ELSE t.published_at END
+RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
+          t.status = 'queued' AND t.run_at <= now() AND t.published_at = now() AS due
+""")
+
+
+async def enqueue(session: AsyncSession, rows: Sequence[dict[str, Any]], *, ring: bool) -> dict[str | UUID, Any]:
+    """Insert tasks, or find those that hold the same slots. `ring`: the caller rings due ones after its commit.
+
+    Returns the rows found or made, by slot, or by id where there is no slot.
+    """
+    result = await session.execute(_ENQUEUE, {"rows": json.dumps(rows), "ring": ring})
+    return {row.slot or row.id: row for row in result}
+
+
+_CLAIM = """
+UPDATE tasks SET status = 'running', run_no = run_no + 1, rerun = false, lease_owner = %(owner)s,
+       lease_until = now() + make_interval(secs => %(lease)s), claimed_at = now(),
+       started_at = coalesce(started_at, now()),
+       slot = CASE WHEN holds = 'waiting' THEN NULL ELSE slot END
+ WHERE id = %(id)s AND status = 'queued' AND run_at <= now()
+RETURNING id, kind, queue, payload, subject_id, run_no, failures, max_attempts, intent_at, requested_by,
+          correlation_id, traceparent, started_at, claimed_at,
+          extract(epoch FROM now() - started_at)::float8 AS waited_seconds
+"""
+
+
+async def claim(pool: FastPool, task_id: UUID, *, owner: str, lease_seconds: float) -> ClaimedTask | None:
+    """Make the task ours for one lease; None if there is nothing to claim (a duplicate message, or not due yet)."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(_CLAIM, {"id": task_id, "owner": owner, "lease": lease_seconds})
+        row = await cursor.fetchone()
+    return ClaimedTask(**row) if row else None
+
+
+_RENEW = """
+UPDATE tasks SET lease_until = now() + make_interval(secs => %(lease)s)
+  FROM unnest(%(ids)s::uuid[], %(runs)s::int[]) AS mine(id, run_no)
+ WHERE tasks.id = mine.id AND tasks.run_no = mine.run_no AND tasks.status = 'running'
+RETURNING tasks.id
+"""
+
+
+async def renew(pool: FastPool, runs: Iterable[tuple[UUID, int]], *, lease_seconds: float) -> set[UUID]:
+    """Renew the leases of these runs; those missing from the answer belong to somebody else now."""
+    pairs = list(runs)
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            _RENEW, {"ids": [p[0] for p in pairs], "runs": [p[1] for p in pairs], "lease": lease_seconds}
+        )
+        return {row["id"] for row in await cursor.fetchall()}
+
+
+_INTEND = sa.text("""
+UPDATE tasks SET intent_at = now() WHERE id = :id AND run_no = :run_no AND status = 'running' RETURNING id
+""")
+
+
+async def intend(session: AsyncSession, task: ClaimedTask) -> bool:
+    """Note that this run is about to do something that must not be done twice; False: the run was overtaken."""
+    result = await session.execute(_INTEND, {"id": task.id, "run_no": task.run_no})
+    return result.first() is not None
+
+
+_FINISH = sa.text("""
+UPDATE tasks SET
+       status = CASE WHEN rerun AND :may_rerun THEN 'queued' ELSE :status END,
+       slot = CASE WHEN rerun AND :may_rerun THEN slot END,
+       finished_at = CASE WHEN rerun AND :may_rerun THEN NULL ELSE now() END,
+       started_at = CASE WHEN rerun AND :may_rerun THEN NULL ELSE started_at END,
+       failures = CASE WHEN rerun AND :may_rerun THEN 0 ELSE failures + :counted END,
+       run_at = CASE WHEN rerun AND :may_rerun THEN now() ELSE run_at END,
+       result = CAST(:result AS jsonb), error = CAST(:error AS jsonb),
+       rerun = false, lease_until = NULL, lease_owner = NULL, published_at = NULL, intent_at = NULL
+ WHERE id = :id AND run_no = :run_no AND status = 'running'
+RETURNING status
+""")
+
+
+async def finish(
+    session: AsyncSession,
+    task: ClaimedTask,
+    status: str,
+    *,
+    result: dict[str, Any] | None = None,
+    error: dict[str, Any] | None = None,
+    counted: bool = False,
+) -> str | None:
+    """End the task, or queue it once more where somebody asked for a fresh run meanwhile.
+
+    Returns the status the task now has; None: the run was overtaken, and the transaction must be rolled back.
+    """
+    found = await session.execute(
+        _FINISH,
+        {
+            "id": task.id,
+            "run_no": task.run_no,
+            "status": status,
+            "may_rerun": status in ("succeeded", "failed"),
+            "counted": int(counted),
+            "result": json.dumps(result) if result is not None else None,
+            "error": json.dumps(error) if error is not None else None,
+        },
+    )
+    return found.scalar_one_or_none()
+
+
+_REQUEUE = sa.text("""
+UPDATE tasks SET status = 'queued', failures = failures + :counted,
+       run_at = now() + make_interval(secs => :delay), error = CAST(:error AS jsonb),
+       lease_until = NULL, lease_owner = NULL, published_at = NULL,
+       intent_at = CASE WHEN :keep_intent THEN intent_at END
+ WHERE id = :id AND run_no = :run_no AND status = 'running'
+RETURNING id
+""")
+
+
+async def requeue(
+    session: AsyncSession,
+    task: ClaimedTask,
+    *,
+    delay_seconds: float,
+    counted: bool,
+    error: dict[str, Any] | None,
+    keep_intent: bool = False,
+) -> bool:
+    """Give the task back to the queue; False: the run was overtaken. `keep_intent`: it may have acted already."""
+    found = await session.execute(
+        _REQUEUE,
+        {
+            "id": task.id,
+            "run_no": task.run_no,
+            "delay": delay_seconds,
+            "counted": int(counted),
+            "keep_intent": keep_intent,
+            "error": json.dumps(error) if error is not None else None,
+        },
+    )
+    return found.first() is not None
+
+
+_CANCEL = sa.text("""
+UPDATE tasks SET status = 'cancelled', slot = NULL, finished_at = now(), published_at = NULL
+ WHERE id = ANY(:ids) AND status = 'queued' RETURNING id
+""")
+
+
+async def cancel(session: AsyncSession, ids: Sequence[UUID]) -> set[UUID]:
+    """Cancel those of these tasks that are still queued; returns them."""
+    return set((await session.execute(_CANCEL, {"ids": list(ids)})).scalars())
+
+
+_CANCEL_OF_SUBJECT = sa.text("""
+UPDATE tasks SET status = 'cancelled', slot = NULL, finished_at = now(), published_at = NULL
+ WHERE subject_id = :subject_id AND status = 'queued' RETURNING id
+""")
+
+
+async def cancel_of_subject(session: AsyncSession, subject_id: UUID) -> set[UUID]:
+    """Cancel what is still queued about a subject that goes away; returns those tasks."""
+    return set((await session.execute(_CANCEL_OF_SUBJECT, {"subject_id": subject_id})).scalars())
+
+
+_RETRY = sa.text("""
+UPDATE tasks SET status = 'queued', failures = 0, run_at = now(), started_at = NULL, finished_at = NULL,
+       error = NULL, published_at = now(), intent_at = NULL
+ WHERE id = :id AND status = 'failed' RETURNING id
+""")
+
+
+async def retry(session: AsyncSession, task_id: UUID) -> bool:
+    """Queue a failed task again. It never takes its slot back: a newer task may hold it."""
+    return (await session.execute(_RETRY, {"id": task_id})).first() is not None

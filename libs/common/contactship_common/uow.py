@@ -1,0 +1,210 @@
+"""The unit of work: one transaction, and everything that must happen with it or after it.
+
+The edge (an API dependency, the task runner, a script) opens and commits it; feature code only uses it. Tasks and
+audit rows are collected and written in one statement each just before the commit. What follows the commit (ringing
+workers, forgetting cached answers, waking waiters) is best effort: its failure is counted, and loses nothing.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from contactship_common import metrics
+from contactship_common.errors import ContactshipError
+from contactship_common.models.audit import AuditLog
+from contactship_common.models.base import new_id
+from contactship_common.runtime import Runtime
+from contactship_common.tasks import store
+from contactship_common.tasks.catalog import TaskKind
+from contactship_common.tasks.store import TaskRef
+
+RING_AT_MOST = 16
+"""More tasks than this in one transaction are left to the dispatcher, which rings them inside a bounded window."""
+
+TASK_ENDED_CHANNEL = "cs:task-ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """On whose behalf this happens; goes into audit rows and tasks."""
+
+    actor: str = "system"
+    ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(slots=True)
+class _AfterCommit:
+    ring: list[TaskRef] = field(default_factory=list)
+    forget: dict[str, None] = field(default_factory=dict)
+    ended: list[UUID] = field(default_factory=list)
+
+
+class UnitOfWork:
+    """One transaction with its intentions. `session` takes a connection at its first statement."""
+
+    def __init__(self, runtime: Runtime, context: Context) -> None:
+        self.runtime = runtime
+        self.context = context
+        self.session: AsyncSession = runtime.db.sessions()
+        self._tasks: dict[str | UUID, tuple[TaskRef, dict[str, Any]]] = {}
+        self._audit: list[dict[str, Any]] = []
+        self._after = _AfterCommit()
+
+    def enqueue(
+        self,
+        task: TaskKind,
+        *,
+        delay_seconds: float = 0.0,
+        max_wait_seconds: float | None = None,
+        rerun: bool = False,
+        priority: int | None = None,
+    ) -> TaskRef:
+        """Have this work done, once this transaction has committed.
+
+        The same slot waiting or running already: the returned reference becomes that task (after `flush`). With
+        `max_wait_seconds` the delay is a debounce: each call moves the run, at most to that age. `rerun`: if it is
+        running already, run it once more afterwards.
+        """
+        slot = task.slot()
+        ref = TaskRef(id=new_id(), queue=task.QUEUE, slot=slot)
+        key: str | UUID = slot or ref.id
+        if key in self._tasks:
+            ref, row = self._tasks[key]
+            row["payload"] |= task.model_dump(mode="json", exclude_defaults=True)
+            row["rerun"] = row["rerun"] or rerun
+            return ref
+        self._tasks[key] = (
+            ref,
+            {
+                "id": str(ref.id),
+                "kind": task.KIND,
+                "queue": task.QUEUE,
+                "priority": task.PRIORITY if priority is None else priority,
+                "payload": task.model_dump(mode="json", exclude_defaults=True),
+                "subject_id": str(subject) if (subject := task.subject_id()) else None,
+                "slot": slot,
+                "holds": task.HOLDS,
+                "rerun": rerun,
+                "max_attempts": self.runtime.max_attempts(task.QUEUE),
+                "delay": delay_seconds,
+                "max_wait": max_wait_seconds,
+                "requested_by": self.context.actor,
+                "correlation_id": self.context.request_id,
+                "traceparent": self.context.traceparent,
+            },
+        )
+        self.forget(*task.cache_keys())
+        return ref
+
+    def audit(self, action: str, entity_type: str | None = None, entity_id: object = None, **data: Any) -> None:
+        """Record an act in the same transaction. `data` carries no secret and no unmasked personal data."""
+        self._audit.append(
+            {
+                "id": new_id(),
+                "actor": self.context.actor,
+                "action": action,
+                "entity_type": entity_type,
+                "entity_id": str(entity_id) if entity_id is not None else None,
+                "ip": self.context.ip,
+                "user_agent": self.context.user_agent,
+                "request_id": self.context.request_id,
+                "data": data,
+            }
+        )
+
+    def forget(self, *keys: str) -> None:
+        """Drop these cached answers after the commit and before the client hears of it."""
+        self._after.forget.update(dict.fromkeys(keys))
+
+    def task_ended(self, *task_ids: UUID) -> None:
+        """Wake whoever waits for these tasks, after the commit."""
+        self._after.ended.extend(task_ids)
+
+    def ring(self, ref: TaskRef) -> None:
+        """Wake a worker for this task after the commit."""
+        self._after.ring.append(ref)
+
+    async def flush(self) -> None:
+        """Write what has been collected; afterwards task references carry their final ids."""
+        await self.session.flush()
+        if self._tasks:
+            pending, self._tasks = self._tasks, {}
+            ring = len(pending) <= RING_AT_MOST
+            found = await store.enqueue(self.session, [row for _, row in pending.values()], ring=ring)
+            for key, (ref, _) in pending.items():
+                row = found[key]
+                ref.id, ref.status, ref.inserted, ref.due = row.id, row.status, row.inserted, row.due
+                if ring and ref.due:
+                    self.ring(ref)
+        if self._audit:
+            rows, self._audit = self._audit, []
+            await self.session.execute(sa.insert(AuditLog), rows)
+
+    async def commit(self) -> None:
+        await self.flush()
+        await self.session.commit()
+        await self._after_commit()
+
+    async def rollback(self) -> None:
+        self._tasks.clear()
+        self._audit.clear()
+        self._after = _AfterCommit()
+        await self.session.rollback()
+
+    async def close(self) -> None:
+        await self.session.close()
+
+    async def _after_commit(self) -> None:
+        after, self._after = self._after, _AfterCommit()
+        for ref in after.ring:
+            self.runtime.bell.ring(ref.queue, ref.id)
+        if after.forget or after.ended:
+            await _tell_redis(self.runtime, after.forget, after.ended)
+
+
+async def _tell_redis(runtime: Runtime, forget: Iterable[str], ended: Iterable[UUID]) -> None:
+    keys = list(forget)
+
+    async def send(client: Any) -> bool:
+        async with client.pipeline(transaction=False) as pipe:
+            if keys:
+                pipe.delete(*keys, *(f"{key}:fill" for key in keys))
+            for task_id in ended:
+                pipe.publish(TASK_ENDED_CHANNEL, str(task_id))
+            await pipe.execute()
+        return True
+
+    if await runtime.redis.attempt("after_commit", send) is None and keys and runtime.settings.default_cache_ttl:
+        metrics.CACHE_FORGET_FAILED.inc(len(keys))
+
+
+@asynccontextmanager
+async def unit_of_work(runtime: Runtime, context: Context | None = None) -> AsyncIterator[UnitOfWork]:
+    """Open a unit of work, commit it at the end, roll it back on an error.
+
+    An error class with `keeps_effects = True` commits what was recorded and then goes on its way.
+    """
+    uow = UnitOfWork(runtime, context or Context())
+    try:
+        try:
+            yield uow
+        except ContactshipError as error:
+            if error.keeps_effects:
+                await uow.commit()
+            else:
+                await uow.rollback()
+            raise
+        except BaseException:
+            await uow.rollback()
+            raise
+        await uow.commit()
+    finally:
+        await uow.close()
