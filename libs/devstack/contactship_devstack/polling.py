@@ -29,12 +29,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_is_free(port: int, host: str = "") -> bool:
-    """Whether a server could listen on the port now. SO_REUSEADDR as servers set it: TIME_WAIT does not count."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on the port now."""
+    return why_not_free(port) is None
+
+
+def why_not_free(port: int) -> str | None:
+    """The system's reason why nobody could listen on the port now; None if one could.
+
+    Sets SO_REUSEADDR as servers do: a connection that is still closing does not count.
+    """
+    for host in ("127.0.0.1", ""):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                return (error.strerror or str(error)).lower()
+    return None

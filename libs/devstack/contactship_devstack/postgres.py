@@ -34,7 +34,7 @@ TESTS = {
     "max_wal_senders": "0",
     "autovacuum": "off",  # it would hold the template database open while it is cloned
     "shared_buffers": "64MB",
-    "max_connections": "200",
+    "max_connections": "400",  # several system tests at once, each with several processes
     "max_parallel_workers_per_gather": "0",
     "io_method": "sync",  # no I/O worker processes beside every small server
 }

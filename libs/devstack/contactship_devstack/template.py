@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+SHARED_POSTGRES = "CONTACTSHIP_TEST_POSTGRES"
+"""Environment variable with the administrator's address of the server that `make test` started for all processes."""
+
 _LOCK = 7_246_001
 """Advisory lock: one process at a time makes a template. The number means nothing else in this server."""
 

@@ -21,11 +21,8 @@ from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
 from contactship_devstack.guard import Guard
 from contactship_devstack.postgres import PostgresServer
-from contactship_devstack.template import TemplateDatabase, on_server
+from contactship_devstack.template import SHARED_POSTGRES, TemplateDatabase, on_server
 from contactship_devstack.valkey import ValkeyServer
-
-SHARED_POSTGRES = "CONTACTSHIP_TEST_POSTGRES"
-"""Environment variable with the administrator's address of the server that `make test` started for all processes."""
 
 
 @pytest.fixture(scope="session")

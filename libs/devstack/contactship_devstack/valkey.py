@@ -84,7 +84,7 @@ class ValkeyServer:
             self._wait_until_ready()
             return
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            if not port_is_free(self.port, "127.0.0.1"):
+            if not port_is_free(self.port):
                 self._state["port"] = free_port()
             self._launch()
             try:
@@ -93,7 +93,7 @@ class ValkeyServer:
             except DevstackError:
                 self._reap()
                 # Somebody may have taken the port since we looked; any other reason comes again and is final.
-                if attempt == _PORT_ATTEMPTS or port_is_free(self.port, "127.0.0.1"):
+                if attempt == _PORT_ATTEMPTS or port_is_free(self.port):
                     raise
 
     def stop(self) -> None:
