@@ -31,8 +31,8 @@ def utc_column(*, default_now: bool = False, index: bool = False, nullable: bool
     if default_now:
         return Field(
             default=None,
-            sa_type=sa.DateTime(timezone=True),  # type: ignore[call-overload]
+            sa_type=sa.DateTime(timezone=True),
             sa_column_kwargs={"server_default": sa.func.now(), "nullable": False},
             index=index,
         )
-    return Field(default=None, sa_type=sa.DateTime(timezone=True), nullable=nullable, index=index)  # type: ignore[call-overload]
+    return Field(default=None, sa_type=sa.DateTime(timezone=True), nullable=nullable, index=index)

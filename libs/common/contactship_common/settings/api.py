@@ -106,12 +106,9 @@ class ApiSettings(SettingsGroup):
             return self
         if len(self.jwt_secret) < _MIN_SECRET_CHARACTERS or self.jwt_secret in _PUBLISHED_SECRETS:
             raise ValueError("JWT_SECRET must be set to a secret of at least 32 characters in production")
-        if self.api_secret_key and (
-            len(self.api_secret_key) < _MIN_SECRET_CHARACTERS or self.api_secret_key in _PUBLISHED_SECRETS
-        ):
-            raise ValueError(
-                "API_SECRET_KEY must have at least 32 characters and be no published example in production"
-            )
+        key = self.api_secret_key
+        if key and (len(key) < _MIN_SECRET_CHARACTERS or key in _PUBLISHED_SECRETS):
+            raise ValueError("API_SECRET_KEY must have at least 32 characters and be no published example")
         if self.super_admin_password == DEVELOPMENT_ADMIN_PASSWORD:
             raise ValueError("SUPER_ADMIN_PASSWORD must not be the default in production")
         return self

@@ -99,7 +99,7 @@ class CoreSettings(SettingsGroup):
         "DEFAULT_CACHE_TTL",
         unit="seconds",
         ge=0,
-        about="How long a cached lead may live; 0 switches the cache off.",
+        about="How long a cached answer may live; 0: no cache.",
     )
 
     task_lease: float = setting(
@@ -115,14 +115,14 @@ class CoreSettings(SettingsGroup):
         "TASK_RING_AGAIN",
         unit="seconds",
         gt=0,
-        about="A waiting task that was rung and not claimed is rung again.",
+        about="A task that was rung and not claimed is rung again.",
     )
     task_backoff: float = setting(
         2.0,
         "TASK_BACKOFF",
         unit="seconds",
         gt=0,
-        about="First wait after a failed run; doubles, with jitter, up to 10 min.",
+        about="First wait after a failed run; doubles up to 10 min.",
     )
     dispatcher_tick: float = setting(
         0.25, "DISPATCHER_TICK", unit="seconds", gt=0, about="How often the scheduler looks for due and lost tasks."
@@ -132,7 +132,7 @@ class CoreSettings(SettingsGroup):
         "TASK_MAX_ATTEMPTS",
         ge=1,
         le=100,
-        about="Failed runs after which a task ends as failed (AI tasks: AI_MAX_RETRIES).",
+        about="Failed runs that end a task (AI tasks: AI_MAX_RETRIES).",
     )
     sentry_dsn: str = setting("", "SENTRY_DSN", about="Error reports go there when set.", secret=True)
     otel_endpoint: str = setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", about="Traces go there when set.")

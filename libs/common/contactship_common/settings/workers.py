@@ -12,7 +12,7 @@ class WorkerSettings(SettingsGroup):
         unit="tasks at once",
         ge=0,
         le=2_000,
-        about="Threads of one worker process; waiting is cheap. 0: the worker's own default (AI 256, sync 16, delivery 64).",
+        about="Threads of one process; waiting is cheap. 0: the worker's default (AI 256, sync 16, delivery 64).",
     )
     worker_health_host: str = setting(
         "0.0.0.0",  # noqa: S104  # a container's probes come from outside the process's network namespace

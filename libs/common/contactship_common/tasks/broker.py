@@ -38,7 +38,7 @@ def make_broker(url: str, *, middleware: list[dramatiq.Middleware] | None = None
         raise ValueError("REDIS_URL (or REDIS_HOST, or BROKER_URL) is not set")
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(f"BROKER_URL: {url.split(':', 1)[0]!r} is not supported; use redis:// or rediss://")
-    broker = RedisBroker(client=redis_client(url), middleware=middleware or [])
+    broker = RedisBroker(client=redis_client(url), middleware=middleware or [])  # type: ignore[no-untyped-call]
     for queue in QUEUES if not middleware else ():
         broker.declare_queue(queue)
     return broker

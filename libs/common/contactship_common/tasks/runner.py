@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -28,6 +27,7 @@ _MAX_BACKOFF_SECONDS = 600.0
 _UNKNOWN_KIND_DELAY_SECONDS = 30.0
 _RECORD_RETRY_SECONDS = 0.5
 _RECORD_REFUSALS = 5
+_HAND_BACK_SECONDS = 3.0
 
 
 def _copies(rows: list[SQLModel]) -> list[SQLModel]:
@@ -69,6 +69,8 @@ class Runner:
         self.max_run_seconds = max_run_seconds
         self.runs: dict[UUID, Run] = {}
         self.draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def run(self, task_id: UUID) -> None:
         """Claim the task and see it through. Returns normally whatever happens."""
@@ -101,6 +103,8 @@ class Runner:
             log.exception("task.broke")
         finally:
             self.runs.pop(task.id, None)
+            if not self.runs:
+                self._idle.set()
             metrics.TASKS_RUNNING.dec()
             metrics.TASKS_ENDED.labels(task.kind, outcome).inc()
             metrics.TASK_SECONDS.labels(task.kind).observe(time.perf_counter() - started)
@@ -124,6 +128,7 @@ class Runner:
             return "failed"
         run = Run(task, payload, handler, journal.open_journal())
         self.runs[task.id] = run
+        self._idle.clear()
         if task.failures >= task.max_attempts:
             return await self._fail(run, Transient("attempts_used_up", "the worker was lost during every attempt"))
         if kind.ONCE and task.intent_at is not None:
@@ -150,7 +155,9 @@ class Runner:
                 await self._end(uow, task, "succeeded", payload, result=shown or {})
 
             await self._record(run, record)
-        except (Overtaken, *DATABASE_AWAY):
+        except Overtaken:
+            raise
+        except DATABASE_AWAY:
             raise
         except asyncio.CancelledError:
             return await self._ended_early(run)
@@ -252,7 +259,7 @@ class Runner:
             except DATABASE_AWAY as error:
                 if run.ended_by == "overtaken":
                     raise Overtaken from error
-                # A live server that refuses (a deadlock, a lock timeout) gets a few chances, an absent one all it needs.
+                # A live server that refuses (a deadlock, a lock timeout) gets a few chances.
                 refusals += not is_database_away(error)
                 if refusals > _RECORD_REFUSALS:
                     raise
@@ -332,12 +339,17 @@ class Runner:
     async def drain(self, grace_seconds: float) -> None:
         """Claim nothing more, let runs finish for `grace_seconds`, then cancel them and hand their tasks back."""
         self.draining = True
-        deadline = time.monotonic() + grace_seconds
-        while self.runs and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        if await self._idle_within(grace_seconds):
+            return
         for run in list(self.runs.values()):
             run.end("shutdown")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3):
-                while self.runs:
-                    await asyncio.sleep(0.02)
+        if not await self._idle_within(_HAND_BACK_SECONDS):
+            log.warning("runner.not_idle", running=len(self.runs))
+
+    async def _idle_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True

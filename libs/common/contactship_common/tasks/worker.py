@@ -40,6 +40,7 @@ log = structlog.get_logger()
 
 IDLE_POLL_MS = 20  # Dramatiq's idle wait: 307 ms median latency at its default, 10 ms at this
 STOP_TIMEOUT_MS = 30_000
+_UNREADY: tuple[type[Exception], ...] = (*DATABASE_AWAY, TimeoutError)
 
 Handlers = Callable[[Runtime, AsyncExitStack], dict[str, AnyHandler]]
 """Builds the handlers of a worker inside its event loop; what must be closed at the end goes on the stack."""
@@ -50,14 +51,14 @@ class _EventLoop(AsyncIO):
     stopped after it (connections are closed on it)."""
 
     def start(self) -> EventLoopThread:
-        super().before_worker_boot(None, None)
+        super().before_worker_boot(None, None)  # type: ignore[no-untyped-call]
         loop = get_event_loop_thread()
         if loop is None:
             raise RuntimeError("Dramatiq did not start its event loop")
         return loop
 
     def stop(self) -> None:
-        super().after_worker_shutdown(None, None)
+        super().after_worker_shutdown(None, None)  # type: ignore[no-untyped-call]
 
     def before_worker_boot(self, broker: Any, worker: Any) -> None:
         """Started already."""
@@ -92,7 +93,7 @@ class WorkerProcess:
         async def run_task(task_id: str) -> None:
             await self.runner.run(UUID(task_id))
 
-        dramatiq.actor(run_task, broker=broker, actor_name=ACTOR_NAME, queue_name=self.queue)
+        dramatiq.actor(broker=broker, actor_name=ACTOR_NAME, queue_name=self.queue)(run_task)
         worker = dramatiq.Worker(broker, queues={self.queue}, worker_timeout=IDLE_POLL_MS, worker_threads=self.threads)
         # Messages in progress count: more than the threads would wait here while other workers are idle.
         worker.queue_prefetch = self.threads
@@ -138,7 +139,7 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(2), self.runtime.db.fast.connection() as connection:
                 await connection.execute("SELECT 1")
-        except (*DATABASE_AWAY, TimeoutError):
+        except _UNREADY:
             return {**state, "status": "error", "message": "the database cannot be reached"}
         return state
 
