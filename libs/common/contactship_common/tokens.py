@@ -1,0 +1,59 @@
+"""Access tokens: JWT, HS256 and nothing else."""
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+import jwt
+
+from contactship_common.models.base import new_id
+from contactship_common.settings import ApiSettings
+
+_ALGORITHM = "HS256"
+_TYPE = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified access token says. `expires_at` is in Unix seconds."""
+
+    user_id: UUID
+    email: str
+    role: str
+    expires_at: int
+
+
+def issue_access_token(settings: ApiSettings, *, user_id: UUID, email: str, role: str) -> tuple[str, int]:
+    """A signed token and its life in seconds."""
+    now = int(time.time())
+    claims = {
+        "sub": email,
+        "email": email,
+        "uid": str(user_id),
+        "role": role,
+        "typ": _TYPE,
+        "iat": now,
+        "exp": now + settings.jwt_expires_in,
+        "jti": new_id().hex,
+    }
+    return jwt.encode(claims, settings.jwt_secret, algorithm=_ALGORITHM), settings.jwt_expires_in
+
+
+def verify_access_token(settings: ApiSettings, token: str) -> AccessClaims | None:
+    """The claims of a valid token; None for anything else: wrong signature, algorithm, type, expired, incomplete."""
+    for secret in filter(None, (settings.jwt_secret, settings.jwt_secret_previous)):
+        try:
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=[_ALGORITHM],
+                options={"require": ["exp", "iat", "sub", "uid", "role", "jti"]},
+            )
+            if claims.get("typ") != _TYPE:
+                return None
+            return AccessClaims(UUID(claims["uid"]), str(claims["email"]), str(claims["role"]), int(claims["exp"]))
+        except jwt.InvalidSignatureError:
+            continue  # perhaps it was signed with the secret before a rotation
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):
+            return None
+    return None
