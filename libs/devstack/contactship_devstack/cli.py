@@ -1,7 +1,6 @@
 """The commands behind the Makefile's targets. Whatever goes wrong is one line on stderr and exit code 1."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -9,36 +8,44 @@ from contactship_devstack import commands, supervisor
 from contactship_devstack.environment import load_dotenv
 from contactship_devstack.errors import DevstackError
 
-_PARSER = argparse.ArgumentParser(prog="contactship-devstack", description="Contactship on this machine.")
-_COMMANDS = _PARSER.add_subparsers(dest="command", required=True, metavar="command")
+_COMMANDS = {
+    "run": "start everything and print how to use it",
+    "dev": "the same, restarting what changed",
+    "test": "run pytest with these arguments on a PostgreSQL of its own",
+    "migrate": "bring the database to the newest schema",
+    "revision": "write a migration for what changed in the models: revision MESSAGE",
+    "psql": "open the running database; arguments go to psql",
+    "tasks": "what waits, runs and failed",
+    "admin": "contactship-admin on the running database, with these arguments",
+    "clean-data": "stop the embedded servers and delete their data",
+}
+_WITH_ARGUMENTS = {"test", "revision", "psql", "admin"}
 
-for _name, _help, _takes_arguments in (
-    ("run", "start everything and print how to use it", False),
-    ("dev", "the same, restarting what changed", False),
-    ("test", "run pytest with these arguments on a PostgreSQL of its own", True),
-    ("migrate", "bring the database to the newest schema", False),
-    ("revision", "write a migration for what changed in the models: revision MESSAGE", True),
-    ("psql", "open the running database", True),
-    ("tasks", "what waits, runs and failed", False),
-    ("admin", "contactship-admin on the running database, with these arguments", True),
-    ("clean-data", "stop the embedded servers and delete their data", False),
-):
-    _sub = _COMMANDS.add_parser(_name, help=_help, add_help=not _takes_arguments)
-    if _takes_arguments:
-        _sub.add_argument("arguments", nargs=argparse.REMAINDER)
+
+def _parse() -> tuple[str, list[str]]:
+    """The command and what follows it. Not argparse's REMAINDER: that refuses a first argument such as `-k`."""
+    parser = argparse.ArgumentParser(
+        prog="contactship-devstack",
+        description="Contactship on this machine.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(f"  {name:<12} {about}" for name, about in _COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=_COMMANDS, metavar="command")
+    options = parser.parse_args(sys.argv[1:2])
+    arguments = sys.argv[2:]
+    if arguments and options.command not in _WITH_ARGUMENTS:
+        parser.error(f"{options.command} takes no arguments")
+    return options.command, arguments
 
 
 def main() -> None:
     """Entry point of `contactship-devstack`."""
-    options = _PARSER.parse_args()
-    arguments: list[str] = getattr(options, "arguments", [])
-    if arguments[:1] == ["--"]:
-        arguments = arguments[1:]
+    command, arguments = _parse()
     try:
-        if options.command == "test":
+        if command == "test":
             sys.exit(commands.test(arguments))
         load_dotenv(Path(".env"))
-        match options.command:
+        match command:
             case "run":
                 supervisor.run()
             case "dev":
@@ -59,4 +66,4 @@ def main() -> None:
         print(f"contactship: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        os._exit(130)
+        sys.exit(130)

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 
 from contactship_devstack import postgres, valkey
 from contactship_devstack.data_folder import DataFolder
-from contactship_devstack.environment import is_set, without_password
+from contactship_devstack.environment import without_password
 from contactship_devstack.errors import DevstackError
 from contactship_devstack.guard import Guard
 from contactship_devstack.pgbinaries import binaries
@@ -157,13 +156,12 @@ def clean_data() -> None:
     """Stop the embedded servers of the data folder and delete what they keep."""
     data = DataFolder.of_environment()
     data.lock()  # says so if a stack runs
-    if not is_set("DATABASE_URL", "POSTGRES_HOST"):
-        postgres.development_server(data.path).stop()
+    postgres.development_server(data.path).stop()
     valkey.development_server(data.path).stop()
-    for folder in (postgres.cluster_folder(data.path), data.path):
-        shutil.rmtree(folder, ignore_errors=True)
-        if Path(folder).exists():
-            raise DevstackError(f"cannot delete {folder}")
+    postgres.remove(data.path)
+    shutil.rmtree(data.path, ignore_errors=True)
+    if data.path.exists():
+        raise DevstackError(f"cannot delete {data.path}")
     print(f"deleted {data.path}")
 
 

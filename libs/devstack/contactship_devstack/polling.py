@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 
 
@@ -20,6 +22,14 @@ def poll(condition: Callable[[], T], *, timeout_s: float, what: str, interval_s:
         if time.monotonic() >= deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(interval_s)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it does not run any more. A zombie has ended: in a container nobody may ever collect it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ import psycopg
 from contactship_devstack.errors import DevstackError
 from contactship_devstack.guard import Guard
 from contactship_devstack.pgbinaries import ROOT_STATE, as_server, binaries, give_to_server, is_root, root_folder
-from contactship_devstack.polling import poll
+from contactship_devstack.polling import has_ended, poll
 
 _LONGEST_SOCKET_BYTES = 99
 """The kernel's limit is 107 on Linux and 103 on macOS."""
@@ -96,10 +96,9 @@ class PostgresServer:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
                 try:
-                    self._wait_until_gone(process)
-                except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+                    poll(lambda: has_ended(process), timeout_s=_STOP_TIMEOUT_S, what="PostgreSQL to stop")
+                except TimeoutError:
                     process.kill()
-                    self._wait_until_gone(process)
         if self._child is not None:
             self._child.wait(_STOP_TIMEOUT_S)
             if self._guard:
@@ -118,18 +117,12 @@ class PostgresServer:
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
         return self.url(name)
 
-    def _wait_until_gone(self, process: psutil.Process) -> None:
-        if self._child is not None and self._child.pid == process.pid:
-            self._child.wait(_STOP_TIMEOUT_S)  # psutil would leave our own child a zombie
-        else:
-            process.wait(_STOP_TIMEOUT_S)
-
     def _find(self) -> psutil.Process | None:
         """The server of this data folder. A stale pid file, even with a reused number, finds nothing."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
             process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE and str(self.data) in process.cmdline():
+            if not has_ended(process) and str(self.data) in process.cmdline():
                 return process
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
@@ -194,13 +187,26 @@ def development_server(data_folder: Path) -> PostgresServer:
         home.chmod(0o700)
     data, run = home / "data", home / "run"
     if len(str(run / ".s.PGSQL.5432").encode()) > _LONGEST_SOCKET_BYTES:
-        run = Path("/tmp") / f"contactship-{os.geteuid()}-{folder_id(data_folder)}"  # noqa: S108  (owner checked below)
+        run = _short_run_folder(data_folder)
     for folder in (data, run):
         folder.mkdir(mode=0o700, exist_ok=True)
         if not is_root() and (folder.is_symlink() or folder.stat().st_uid != os.geteuid()):
             raise DevstackError(f"{folder} belongs to somebody else; remove it")
         give_to_server(folder)
     return PostgresServer(data, run, home / "postgres.log", settings=DEVELOPMENT)
+
+
+def remove(data_folder: Path) -> None:
+    """Delete the cluster of a data folder; its server must be stopped. Raises DevstackError if something stays."""
+    home = cluster_folder(data_folder)
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(_short_run_folder(data_folder), ignore_errors=True)
+    if home.exists():
+        raise DevstackError(f"cannot delete {home}")
+
+
+def _short_run_folder(data_folder: Path) -> Path:
+    return Path("/tmp") / f"contactship-{os.geteuid()}-{folder_id(data_folder)}"  # noqa: S108  (owner is checked)
 
 
 @contextlib.contextmanager

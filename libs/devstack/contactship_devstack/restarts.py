@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 MAX_DEATHS = 5
 WINDOW_S = 60.0
-_FIRST_WAIT_S = 0.5
+FIRST_WAIT_S = 0.5
 
 
 class Backoff:
@@ -25,7 +25,7 @@ class Backoff:
             self._deaths.popleft()
         if len(self._deaths) >= MAX_DEATHS:
             return None
-        wait: float = _FIRST_WAIT_S * 2 ** (len(self._deaths) - 1)
+        wait: float = FIRST_WAIT_S * 2 ** (len(self._deaths) - 1)
         self._due = now + wait
         return wait
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from contactship_devstack.postgres import PostgresServer
+
 SHARED_POSTGRES = "CONTACTSHIP_TEST_POSTGRES"
 """Environment variable with the administrator's address of the server that `make test` started for all processes."""
 
@@ -45,6 +47,15 @@ class TemplateDatabase:
         admin.execute(f'ALTER DATABASE "{building}" ALLOW_CONNECTIONS false'.encode())
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (building,))
         admin.execute(f'ALTER DATABASE "{building}" RENAME TO "{self.name}"'.encode())
+
+
+def migrated_database(server: PostgresServer, name: str = "contactship") -> str:
+    """A migrated database on a server of your own; returns its address."""
+    from contactship_common.migrate import upgrade
+
+    url = server.create_database(name)
+    upgrade(url)
+    return url
 
 
 def on_server(url: str, database: str) -> str:

@@ -6,14 +6,19 @@
     postgres_url        administrator's address of the server (database `postgres`), one for the session
     valkey              the server behind `redis_url`, to stop, freeze and restart
     own_postgres        a PostgreSQL server of this test alone, to stop and restart
+    make_stack          starts real Contactship processes on servers of their own, see `contactship_devstack.stack`
 
 URLs are plain `postgresql://` and `redis://` strings. Nothing outlives pytest, however it ends.
 """
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
 
+import pluggy
 import psycopg
 import pytest
 
@@ -21,7 +26,8 @@ from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
 from contactship_devstack.guard import Guard
 from contactship_devstack.postgres import PostgresServer
-from contactship_devstack.template import SHARED_POSTGRES, TemplateDatabase, on_server
+from contactship_devstack.stack import Stack
+from contactship_devstack.template import SHARED_POSTGRES, TemplateDatabase, migrated_database, on_server
 from contactship_devstack.valkey import ValkeyServer
 
 
@@ -107,3 +113,62 @@ def own_postgres(process_guard: Guard) -> Iterator[PostgresServer]:
     """Takes half a second; for tests that stop the server or look at all its sessions."""
     with postgres.temporary_server(process_guard) as server:
         yield server
+
+
+class StackFactory(Protocol):
+    def __call__(
+        self, *kinds: str, env: dict[str, str] | None = None, own_postgres: bool = False, **counts: int
+    ) -> Stack:
+        """Start these processes and wait until they are ready: `make_stack("api", "scheduler", ai_worker=2)`.
+
+        Without any name nothing is started; `stack.start(...)` adds processes at any time. The stack has a Valkey and
+        a database of its own; with `own_postgres` also the server, so that a test may restart it.
+        """
+
+
+@pytest.fixture
+def make_stack(request: pytest.FixtureRequest, process_guard: Guard, tmp_path: Path) -> Iterator[StackFactory]:
+    """Stacks that are stopped after the test; if it failed, the last lines of their logs are in the report."""
+    with ExitStack() as cleanup:
+        stacks: list[Stack] = []
+
+        def make(*kinds: str, env: dict[str, str] | None = None, own_postgres: bool = False, **counts: int) -> Stack:
+            valkey = cleanup.enter_context(valkey_server.temporary_server(process_guard))
+            server: PostgresServer | None = None
+            if own_postgres:
+                server = cleanup.enter_context(postgres.temporary_server(process_guard))
+                url = migrated_database(server)
+            else:
+                url = request.getfixturevalue("make_database")(request.getfixturevalue("template_database").name)
+            folder = tmp_path / f"stack-{len(stacks) + 1}"
+            folder.mkdir()
+            stack = Stack(
+                database_url=url,
+                redis_url=valkey.url,
+                folder=folder,
+                env=env,
+                postgres=server,
+                valkey=valkey,
+                guard=process_guard,
+            )
+            stacks.append(stack)
+            cleanup.enter_context(stack)
+            if kinds or counts:
+                stack.start(*kinds, env=None, wait=True, **counts)
+            return stack
+
+        yield make
+        if getattr(request.node, _FAILED, False):
+            for stack in stacks:
+                print(stack.tail())
+
+
+_FAILED = "contactship_failed"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """Tell fixtures whether their test failed."""
+    outcome = yield
+    if outcome.get_result().when == "call" and outcome.get_result().failed:
+        setattr(item, _FAILED, True)

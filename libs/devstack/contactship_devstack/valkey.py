@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from contactship_devstack.errors import DevstackError
 from contactship_devstack.guard import Guard
-from contactship_devstack.polling import free_port, poll, port_is_free
+from contactship_devstack.polling import free_port, has_ended, poll, port_is_free
 
 _START_TIMEOUT_S = 30.0  # reading a large append-only file back takes longer than a start
 _STOP_TIMEOUT_S = 30.0
@@ -155,7 +155,7 @@ class ValkeyServer:
         try:
             process = psutil.Process(int(str(self._state["pid"])))
             created = float(str(self._state["created"]))
-            if process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - created) < 0.01:
+            if not has_ended(process) and abs(process.create_time() - created) < 0.01:
                 return process
         except (KeyError, psutil.NoSuchProcess):
             return None
@@ -183,19 +183,18 @@ class ValkeyServer:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()  # a frozen one cannot stop
                 process.send_signal(number)
-                if self._child is None:
-                    with contextlib.suppress(psutil.TimeoutExpired):
-                        process.wait(_STOP_TIMEOUT_S)
+                try:
+                    poll(lambda: has_ended(process), timeout_s=_STOP_TIMEOUT_S, what="Valkey to stop")
+                except TimeoutError:
+                    process.kill()
         self._reap()
 
     def _reap(self) -> None:
         if self._child is None:
             return
-        try:
-            self._child.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+        if self._child.poll() is None:
             self._child.kill()
-            self._child.wait()
+        self._child.wait(_STOP_TIMEOUT_S)
         if self._guard:
             self._guard.forget(self._child.pid)
         self._child = None
