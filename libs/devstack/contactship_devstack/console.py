@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from typing import IO
 
 _COLOURS = {
@@ -56,11 +57,13 @@ class Console:
                 for line in pipe:
                     self.say(line.decode(errors="replace").rstrip(), name)
 
-        reader = threading.Thread(target=copy, name=f"output of {name}", daemon=True)
+        reader = threading.Thread(target=copy, name=name, daemon=True)
         reader.start()
         self._readers = [thread for thread in self._readers if thread.is_alive()] + [reader]
 
-    def drain(self, timeout_s: float = 2.0) -> None:
-        """Wait until what ended processes wrote is on the screen."""
+    def drain(self, timeout_s: float = 2.0, name: str | None = None) -> None:
+        """Wait until what ended processes wrote (or the one with this name) is on the screen."""
+        deadline = time.monotonic() + timeout_s
         for reader in self._readers:
-            reader.join(timeout_s)
+            if name is None or reader.name == name:
+                reader.join(max(0.0, deadline - time.monotonic()))

@@ -135,7 +135,7 @@ class Supervisor:
             ended = f"{process.name} ended with {describe_exit(process.returncode)}"
             wait_s = backoff.died()
             if wait_s is None:
-                self._console.drain()
+                self._console.drain(name=process.name)
                 raise DevstackError(
                     f"{ended}, {MAX_DEATHS} times within {WINDOW_S:g} s: giving up; its last lines say why"
                 )
