@@ -99,6 +99,6 @@ def test_the_image_runs_as_nobody_and_takes_only_what_the_lock_pins() -> None:
     final = dockerfile.split("\nFROM ")[-1]
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", final, re.MULTILINE)
     assert "--require-hashes" in dockerfile
-    assert "--constraints requirements.lock" in dockerfile
+    assert "--no-sources --constraints requirements.lock" in dockerfile, "sources would install the library editable"
     assert "ARG SERVICE" in dockerfile
     assert "libs/devstack" not in dockerfile
