@@ -117,6 +117,8 @@ def psql(arguments: list[str]) -> None:
 
 def admin(arguments: list[str]) -> None:
     """Become contactship-admin on the running database."""
+    if not arguments:
+        raise DevstackError("an administrator needs an e-mail address: make admin EMAIL=you@example.com")
     environment = command_environment(*_running_database())
     program = script("contactship-admin")
     os.execve(program, [program, *arguments], environment)  # noqa: S606  (no shell is wanted)
