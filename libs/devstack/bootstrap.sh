@@ -44,6 +44,11 @@ echo "contactship: installing the pinned dependencies"
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON PYTHONPATH PYTHONHOME
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock ||
     fail "could not install uv (the lines above say why)"
+# pip trusts what the machine trusts, a company's own authority included; uv has to be told. A bare container without
+# any certificates keeps those that come with uv.
+if [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ "$(uname)" = Darwin ]; then
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+fi
 uv() {
     .venv/bin/python -m uv "$@"
 }
