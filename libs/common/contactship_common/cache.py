@@ -27,6 +27,13 @@ end
 return 0
 """
 
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
 Read = Callable[[], Awaitable[bytes | None]]
 
 
@@ -61,8 +68,16 @@ async def read_through(redis: RedisEdge, key: str, ttl_seconds: int, read: Read)
         metrics.CACHE.labels("hit").inc()
         return value, True
     metrics.CACHE.labels("miss").inc()
-    fresh = await read()
-    if won and fresh is not None:
+    if not won:
+        return await read(), False
+    fresh = None
+    try:
+        fresh = await read()
+    finally:
+        if fresh is None:
+            # Nothing to store: nobody shall wait for it.
+            await redis.attempt("cache", lambda client: client.eval(_GIVE_UP, 1, f"{key}:fill", token))
+    if fresh is not None:
         await redis.attempt(
             "cache",
             lambda client: client.eval(_STORE_IF_UNCHANGED, 2, key, f"{key}:fill", token, fresh, ttl_seconds),

@@ -52,6 +52,12 @@ def schema_of(url: str) -> str | None:
     return dict(parse_qsl(urlsplit(url).query)).get("schema")
 
 
+def search_path_option(schema: str) -> str:
+    """libpq's option that makes this schema the only one searched, whatever characters its name has."""
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return "-c search_path=" + quoted.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
 def alchemy_url(url: str) -> str:
     """The URL as SQLAlchemy wants it for psycopg 3."""
     return "postgresql+psycopg" + plain_url(url).removeprefix("postgresql")
@@ -72,7 +78,7 @@ def connect_arguments(settings: CoreSettings) -> dict[str, Any]:
         return arguments
     options = ["-c timezone=UTC", "-c idle_in_transaction_session_timeout=60000"]
     if schema:
-        options.append(f"-c search_path={schema}")
+        options.append(search_path_option(schema))
     arguments["options"] = " ".join(options)
     # A dead peer (a failed-over server, a lost network) is noticed in half a minute instead of two hours.
     arguments |= {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from contactship_common.db import alchemy_url, plain_url, schema_of
+from contactship_common.db import alchemy_url, plain_url, schema_of, search_path_option
 from contactship_common.settings import CoreSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,9 +35,9 @@ def upgrade(database_url: str) -> None:
         psycopg.OperationalError: the database cannot be reached.
     """
     with psycopg.connect(plain_url(database_url), autocommit=True, connect_timeout=5) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK_ID])
         if schema := schema_of(database_url):
             connection.execute(psycopg.sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psycopg.sql.Identifier(schema)))
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK_ID])
         command.upgrade(alembic_config(database_url), "head")
 
 
@@ -45,7 +45,7 @@ def make_engine(database_url: str) -> sa.Engine:
     """A synchronous engine for Alembic."""
     options = "-c lock_timeout=5000 -c timezone=UTC"
     if schema := schema_of(database_url):
-        options += f" -c search_path={schema}"
+        options += f" {search_path_option(schema)}"
     return sa.create_engine(alchemy_url(database_url), connect_args={"options": options}, poolclass=sa.pool.NullPool)
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import redis.asyncio as aioredis
 import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from contactship_common import metrics
@@ -19,6 +21,7 @@ log = structlog.get_logger()
 
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
+_CONNECTIONS = 64
 
 
 class RedisEdge:
@@ -27,14 +30,16 @@ class RedisEdge:
     def __init__(self, url: str) -> None:
         self.client: aioredis.Redis | None = None
         if url:
-            self.client = aioredis.Redis.from_url(
+            # More callers than connections wait a moment; a pool that refuses them would look like an outage.
+            pool = aioredis.BlockingConnectionPool.from_url(
                 url,
+                timeout=_TIMEOUT_SECONDS,
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
-                max_connections=200,
-                retry=None,
-                retry_on_timeout=False,
+                max_connections=_CONNECTIONS,
+                retry=Retry(NoBackoff(), 0),
             )
+            self.client = aioredis.Redis.from_pool(pool)
         self._paused_until = 0.0
 
     @property

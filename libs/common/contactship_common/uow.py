@@ -74,12 +74,18 @@ class UnitOfWork:
         running already, run it once more afterwards.
         """
         slot = task.slot()
+        priority = task.PRIORITY if priority is None else priority
         ref = TaskRef(id=new_id(), queue=task.QUEUE, slot=slot)
         key: str | UUID = slot or ref.id
         if key in self._tasks:
             ref, row = self._tasks[key]
             row["payload"] |= task.model_dump(mode="json", exclude_defaults=True)
             row["rerun"] = row["rerun"] or rerun
+            row["priority"] = min(row["priority"], priority)
+            if max_wait_seconds is None or row["max_wait"] is None:
+                # Brought forward, as the database does it between transactions; only two debounces move the run.
+                delay_seconds = min(row["delay"], delay_seconds)
+            row["delay"] = delay_seconds
             return ref
         self._tasks[key] = (
             ref,
@@ -87,7 +93,7 @@ class UnitOfWork:
                 "id": str(ref.id),
                 "kind": task.KIND,
                 "queue": task.QUEUE,
-                "priority": task.PRIORITY if priority is None else priority,
+                "priority": priority,
                 "payload": task.model_dump(mode="json", exclude_defaults=True),
                 "subject_id": str(subject) if (subject := task.subject_id()) else None,
                 "slot": slot,

@@ -5,6 +5,7 @@ same to it: a due task that nobody has claimed for a while is rung (again), as l
 """
 
 import asyncio
+import time
 from typing import Any
 from uuid import UUID
 
@@ -21,25 +22,30 @@ log = structlog.get_logger()
 
 _WINDOW_PER_THREAD = 4
 _SMALLEST_WINDOW = 16
+_HURRY = 5
 
 # The window is bounded by what really waits in the broker, asked for each time: however slow the handlers and however
 # long the backlog, no more than a window of messages is outstanding, and a flushed broker is refilled at once.
+# MATERIALIZED: as a plain subquery it may be run once a row, and then the LIMIT limits nothing.
 _TAKE_DUE = """
-UPDATE tasks SET published_at = now()
- WHERE id IN (SELECT id FROM tasks
-               WHERE queue = %(queue)s AND status = 'queued' AND run_at <= now()
-                 AND (published_at IS NULL OR published_at < now() - make_interval(secs => %(again)s))
-               ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING id, extract(epoch FROM now() - run_at)::float8 AS age
+WITH due AS MATERIALIZED (
+     SELECT id FROM tasks
+      WHERE queue = %(queue)s AND status = 'queued' AND run_at <= now()
+        AND (published_at IS NULL OR published_at < now() - make_interval(secs => %(again)s))
+      ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
+RETURNING tasks.id, priority, run_at, extract(epoch FROM now() - run_at)::float8 AS age
 """
 
 _RETURN_EXPIRED = """
+WITH lost AS MATERIALIZED (
+     SELECT id FROM tasks WHERE status = 'running' AND lease_until < now()
+      ORDER BY lease_until LIMIT 500 FOR UPDATE SKIP LOCKED)
 UPDATE tasks SET status = 'queued', failures = failures + 1, run_at = now(), published_at = NULL,
        lease_until = NULL, lease_owner = NULL,
        error = jsonb_build_object('code', 'lease_expired', 'message', 'the worker was lost during this run')
- WHERE id IN (SELECT id FROM tasks WHERE status = 'running' AND lease_until < now()
-               ORDER BY lease_until LIMIT 500 FOR UPDATE SKIP LOCKED)
-RETURNING id, kind
+  FROM lost WHERE tasks.id = lost.id
+RETURNING tasks.id
 """
 
 _THREADS = """
@@ -55,39 +61,42 @@ class Dispatcher:
         self.runtime = runtime
         self._threads: dict[str, int] = {}
         self._ticks = 0
+        self._patient_until = 0.0
 
     async def tick(self) -> int:
         """One look at everything; returns how many tasks were rung."""
         if self._ticks % 20 == 0:
             self._threads = {row["queue"]: row["threads"] for row in await self._rows(_THREADS)}
         self._ticks += 1
-        lost = await self._rows(_RETURN_EXPIRED)
-        if lost:
-            metrics.DISPATCHED.labels("returned").inc(len(lost))
-            log.warning("task.lease_expired", count=len(lost))
-        rung = 0
+        if time.monotonic() >= self._patient_until:
+            lost = await self._rows(_RETURN_EXPIRED)
+            if lost:
+                metrics.DISPATCHED.labels("returned").inc(len(lost))
+                log.warning("task.lease_expired", count=len(lost))
+        rung: list[dict[str, Any]] = []
         for queue in QUEUES:
-            rung += await self._ring_due(queue)
-        return rung
+            try:
+                waiting = await asyncio.to_thread(messages_waiting, self.runtime.broker, queue)
+            except Exception as error:  # whatever the broker's client raises, nobody can be rung now
+                metrics.RINGS.labels(queue, "failed").inc()
+                log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
+                break
+            rung += await self._ring_due(queue, waiting)
+        metrics.DISPATCHER_LAG.set(max((row["age"] for row in rung), default=0.0))
+        return len(rung)
 
-    async def _ring_due(self, queue: str) -> int:
+    async def _ring_due(self, queue: str, waiting: int) -> list[dict[str, Any]]:
         window = max(_SMALLEST_WINDOW, _WINDOW_PER_THREAD * self._threads.get(queue, 0))
-        try:
-            waiting = await asyncio.to_thread(messages_waiting, self.runtime.broker, queue)
-        except Exception as error:  # whatever the broker's client raises, there is nobody to ring now
-            metrics.RINGS.labels(queue, "failed").inc()
-            log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
-            return 0
         if waiting >= window:
-            return 0
+            return []
         due = await self._rows(
             _TAKE_DUE, queue=queue, again=self.runtime.settings.task_ring_again, limit=window - waiting
         )
-        metrics.DISPATCHER_LAG.set(max((row["age"] for row in due), default=0.0))
         if due:
+            due.sort(key=lambda row: (row["priority"], row["run_at"]))
             sent = await asyncio.to_thread(self._send, queue, [row["id"] for row in due])
             metrics.DISPATCHED.labels("rung").inc(sent)
-        return len(due)
+        return due
 
     def _send(self, queue: str, ids: list[UUID]) -> int:
         for sent, task_id in enumerate(ids):
@@ -108,9 +117,15 @@ class Dispatcher:
         while not stop.is_set():
             wait = self.runtime.settings.dispatcher_tick
             try:
-                await self.tick()
+                if await self.tick() >= _SMALLEST_WINDOW:
+                    wait /= _HURRY  # there may be more than a window, and workers that are faster than a tick
             except DATABASE_AWAY as error:
                 log.warning("dispatcher.database_away", error=type(error).__name__)
+                wait = 1.0
+                # Nobody could renew a lease meanwhile: who still works gets the time to do so.
+                self._patient_until = time.monotonic() + wait + self.runtime.settings.task_lease / 2
+            except Exception:
+                log.exception("dispatcher.tick_failed")
                 wait = 1.0
             try:
                 async with asyncio.timeout(wait):

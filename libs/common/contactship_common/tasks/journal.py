@@ -7,6 +7,8 @@ that settles the run.
 
 from contextvars import ContextVar
 
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 _rows: ContextVar[list[SQLModel] | None] = ContextVar("run_journal", default=None)
@@ -29,3 +31,9 @@ def keep(row: SQLModel) -> None:
     if rows is None:
         raise LookupError("no task is running here, so nobody would write this row")
     rows.append(row)
+
+
+async def write(session: AsyncSession, rows: list[SQLModel]) -> None:
+    """Insert these rows; one that is there already (a commit whose answer was lost) is left alone."""
+    for row in rows:
+        await session.execute(insert(type(row)).values(**row.model_dump(exclude_none=True)).on_conflict_do_nothing())

@@ -79,9 +79,12 @@ SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.hol
            WHEN t.debounce_until IS NOT NULL AND excluded.debounce_until IS NOT NULL
                THEN least(excluded.run_at, t.debounce_until)
            ELSE least(t.run_at, excluded.run_at) END,
-       -- A task that was not due when it was rung must not count as rung when it becomes due.
+       -- A task that was not due when it was rung must not count as rung when it becomes due; nor one that was due
+       -- and is now moved: the worker that hears its bell finds nothing to claim.
        published_at = CASE
-           WHEN t.status = 'queued' AND t.started_at IS NULL AND t.run_at > now() THEN excluded.published_at
+           WHEN t.status <> 'queued' OR t.started_at IS NOT NULL THEN t.published_at
+           WHEN t.run_at > now() THEN excluded.published_at
+           WHEN t.debounce_until > now() AND excluded.debounce_until IS NOT NULL AND excluded.run_at > now() THEN NULL
            ELSE t.published_at END
 RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
           t.status = 'queued' AND t.run_at <= now() AND t.published_at = now() AS due
@@ -121,18 +124,18 @@ _RENEW = """
 UPDATE tasks SET lease_until = now() + make_interval(secs => %(lease)s)
   FROM unnest(%(ids)s::uuid[], %(runs)s::int[]) AS mine(id, run_no)
  WHERE tasks.id = mine.id AND tasks.run_no = mine.run_no AND tasks.status = 'running'
-RETURNING tasks.id
+RETURNING tasks.id, tasks.run_no
 """
 
 
-async def renew(pool: FastPool, runs: Iterable[tuple[UUID, int]], *, lease_seconds: float) -> set[UUID]:
+async def renew(pool: FastPool, runs: Iterable[tuple[UUID, int]], *, lease_seconds: float) -> set[tuple[UUID, int]]:
     """Renew the leases of these runs; those missing from the answer belong to somebody else now."""
     pairs = list(runs)
     async with pool.connection() as connection:
         cursor = await connection.execute(
             _RENEW, {"ids": [p[0] for p in pairs], "runs": [p[1] for p in pairs], "lease": lease_seconds}
         )
-        return {row["id"] for row in await cursor.fetchall()}
+        return {(row["id"], row["run_no"]) for row in await cursor.fetchall()}
 
 
 _INTEND = sa.text("""
@@ -148,14 +151,15 @@ async def intend(session: AsyncSession, task: ClaimedTask) -> bool:
 
 _FINISH = sa.text("""
 UPDATE tasks SET
-       status = CASE WHEN rerun AND :may_rerun THEN 'queued' ELSE :status END,
-       slot = CASE WHEN rerun AND :may_rerun THEN slot END,
-       finished_at = CASE WHEN rerun AND :may_rerun THEN NULL ELSE now() END,
-       started_at = CASE WHEN rerun AND :may_rerun THEN NULL ELSE started_at END,
-       failures = CASE WHEN rerun AND :may_rerun THEN 0 ELSE failures + :counted END,
-       run_at = CASE WHEN rerun AND :may_rerun THEN now() ELSE run_at END,
+       status = CASE WHEN rerun THEN 'queued' ELSE :status END,
+       slot = CASE WHEN rerun THEN slot END,
+       finished_at = CASE WHEN rerun THEN NULL ELSE now() END,
+       started_at = CASE WHEN rerun THEN NULL ELSE started_at END,
+       failures = CASE WHEN rerun THEN 0 ELSE failures + :counted END,
+       run_at = CASE WHEN rerun THEN now() ELSE run_at END,
        result = CAST(:result AS jsonb), error = CAST(:error AS jsonb),
-       rerun = false, lease_until = NULL, lease_owner = NULL, published_at = NULL, intent_at = NULL
+       rerun = false, lease_until = NULL, lease_owner = NULL, intent_at = NULL,
+       published_at = CASE WHEN rerun THEN now() END
  WHERE id = :id AND run_no = :run_no AND status = 'running'
 RETURNING status
 """)
@@ -180,7 +184,6 @@ async def finish(
             "id": task.id,
             "run_no": task.run_no,
             "status": status,
-            "may_rerun": status in ("succeeded", "failed"),
             "counted": int(counted),
             "result": json.dumps(result) if result is not None else None,
             "error": json.dumps(error) if error is not None else None,

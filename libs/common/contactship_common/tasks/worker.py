@@ -39,7 +39,7 @@ from contactship_common.tasks.runner import Runner
 log = structlog.get_logger()
 
 IDLE_POLL_MS = 20  # Dramatiq's idle wait: 307 ms median latency at its default, 10 ms at this
-STOP_TIMEOUT_MS = 30_000
+STOP_TIMEOUT_MS = 2_000  # by then everything has been finished or handed back
 _UNREADY: tuple[type[Exception], ...] = (*DATABASE_AWAY, TimeoutError)
 
 Handlers = Callable[[Runtime, AsyncExitStack], dict[str, AnyHandler]]
@@ -91,6 +91,10 @@ class WorkerProcess:
         dramatiq.set_broker(broker)
 
         async def run_task(task_id: str) -> None:
+            if self.runner.draining:
+                # Fetched before the stop: put it back for another worker instead of losing it for TASK_RING_AGAIN.
+                self.runtime.bell.ring(self.queue, UUID(task_id))
+                return
             await self.runner.run(UUID(task_id))
 
         dramatiq.actor(broker=broker, actor_name=ACTOR_NAME, queue_name=self.queue)(run_task)
@@ -98,21 +102,23 @@ class WorkerProcess:
         # Messages in progress count: more than the threads would wait here while other workers are idle.
         worker.queue_prefetch = self.threads
         loop = event_loop.start()
-        loop.run_coroutine(self._open())
-        worker.start()
-        log.info("worker.started", queue=self.queue, threads=self.threads)
-        asked_to_stop.wait()
-        log.info("worker.stopping", running=len(self.runner.runs))
-        draining = threading.Thread(
-            target=loop.run_coroutine, args=(self.runner.drain(self.settings.shutdown_grace),), daemon=True
-        )
-        draining.start()
-        # The runs end by themselves or are handed back; the threads that wait for them then stop.
-        draining.join(self.settings.shutdown_grace + 5)
-        loop.run_coroutine(self._say_goodbye())
-        worker.stop(timeout=STOP_TIMEOUT_MS)
-        loop.run_coroutine(self._stack.aclose())
-        event_loop.stop()
+        try:
+            loop.run_coroutine(self._open())
+            worker.start()
+            log.info("worker.started", queue=self.queue, threads=self.threads)
+            asked_to_stop.wait()
+            log.info("worker.stopping", running=len(self.runner.runs))
+            # First of all take no more messages: they would be taken from workers that could run them.
+            for consumer in worker.consumers.values():
+                consumer.stop()
+            # The runs end by themselves or are handed back; the threads that wait for them then stop.
+            loop.run_coroutine(self.runner.drain(self.settings.shutdown_grace))
+            loop.run_coroutine(self._say_goodbye())
+            worker.stop(timeout=STOP_TIMEOUT_MS)
+        finally:
+            # Its thread keeps the process alive, also when opening failed.
+            loop.run_coroutine(self._stack.aclose())
+            event_loop.stop()
         log.info("worker.stopped")
 
     async def _open(self) -> None:

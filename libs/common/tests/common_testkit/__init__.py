@@ -1,0 +1,8 @@
+"""Kinds, handlers and helpers shared by the tests of the common library."""
+
+from common_testkit.engine import Engine
+from common_testkit.handlers import Fake, Steps
+from common_testkit.kinds import KINDS, Ended, Once, Plain, Quick, QuickOnce, Waiting
+from common_testkit.waiting import until
+
+__all__ = ["KINDS", "Ended", "Engine", "Fake", "Once", "Plain", "Quick", "QuickOnce", "Steps", "Waiting", "until"]
