@@ -91,7 +91,7 @@ class PostgresServer:
 
     def stop(self, *, crash: bool = False) -> None:
         """Disconnect everybody and stop. `crash` ends it as a power cut would: the next start has to recover."""
-        process = self._find()
+        process = self._find() or self._young_child()
         if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
@@ -128,19 +128,38 @@ class PostgresServer:
             return None
         return None
 
+    def _young_child(self) -> psutil.Process | None:
+        """Our own server that has not written its pid file yet."""
+        if self._child is None or self._child.poll() is not None:
+            return None
+        return psutil.Process(self._child.pid)
+
     def _initdb(self) -> None:
-        command: list[str | Path] = [binaries() / "initdb", "-D", self.data, "-U", "postgres", "--encoding=UTF8"]
+        """Make the data folder, all of it or nothing: what an interruption left is never taken for a cluster."""
+        building = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(mode=0o700)
+        give_to_server(building)
+        command: list[str | Path] = [binaries() / "initdb", "-D", building, "-U", "postgres", "--encoding=UTF8"]
         # The folder of the socket is closed to others, so whoever reaches it is its owner; TCP is off altogether.
         command += ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
         command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if self.settings.get("fsync") == "off":
             command.append("--no-sync")
         process = as_server(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        _, errors = process.communicate()
+        try:
+            _, errors = process.communicate()
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
         if process.returncode != 0:
             lines = errors.decode(errors="replace").strip().splitlines()
             reason = next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
             raise DevstackError(f"cannot make a PostgreSQL data folder in {self.data}: {reason}")
+        if self.data.exists():
+            self.data.rmdir()
+        building.rename(self.data)
 
     def _wait_until_ready(self) -> None:
         try:
@@ -188,11 +207,10 @@ def development_server(data_folder: Path) -> PostgresServer:
     data, run = home / "data", home / "run"
     if len(str(run / ".s.PGSQL.5432").encode()) > _LONGEST_SOCKET_BYTES:
         run = _short_run_folder(data_folder)
-    for folder in (data, run):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not is_root() and (folder.is_symlink() or folder.stat().st_uid != os.geteuid()):
-            raise DevstackError(f"{folder} belongs to somebody else; remove it")
-        give_to_server(folder)
+    run.mkdir(mode=0o700, exist_ok=True)
+    if not is_root() and (run.is_symlink() or run.stat().st_uid != os.geteuid()):
+        raise DevstackError(f"{run} belongs to somebody else; remove it")
+    give_to_server(run)
     return PostgresServer(data, run, home / "postgres.log", settings=DEVELOPMENT)
 
 
@@ -216,9 +234,8 @@ def temporary_server(guard: Guard) -> Iterator[PostgresServer]:
     home = Path(tempfile.mkdtemp(prefix="contactship-pg-", dir="/tmp"))
     guard.remove(home)
     give_to_server(home)
-    for folder in (home / "data", home / "run"):
-        folder.mkdir()
-        give_to_server(folder)
+    (home / "run").mkdir()
+    give_to_server(home / "run")
     server = PostgresServer(home / "data", home / "run", home / "postgres.log", settings=TESTS, guard=guard)
     try:
         server.start()

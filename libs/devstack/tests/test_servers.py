@@ -212,3 +212,24 @@ def test_a_guard_leaves_alone_what_it_was_told_to_forget() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_half_made_data_folder_is_never_taken_for_a_cluster(durable_postgres: PostgresServer) -> None:
+    half = durable_postgres.data.with_name("data.new")
+    half.mkdir(mode=0o700)
+    (half / "PG_VERSION").write_text("18\n")
+    durable_postgres.start()
+    assert not half.exists()
+
+
+def test_a_server_stops_even_before_it_is_ready(
+    durable_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(durable_postgres, "_wait_until_ready", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        durable_postgres.start()
+    durable_postgres.stop()
+    assert durable_postgres.pid is None
