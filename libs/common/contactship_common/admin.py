@@ -21,7 +21,8 @@ ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, role =
 RETURNING (xmax = 0) AS made
 """
 _AUDIT = """
-INSERT INTO audit_logs (id, actor, action, entity_type, entity_id, data) VALUES (%s, 'contactship-admin', %s, 'user', %s, '{}')
+INSERT INTO audit_logs (id, actor, action, entity_type, entity_id, data)
+VALUES (%s, 'contactship-admin', %s, 'user', %s, '{}')
 """
 
 

@@ -92,6 +92,8 @@ class Lead(SQLModel, table=True):
     next_action: str | None = None
     summary_generated_at: datetime | None = utc_column()
     summary_hash: str | None = None
+    # The `facts_changed_at` that the summary was made from: equal means fresh, whatever any clock says.
+    summary_facts_at: datetime | None = utc_column()
     facts_changed_at: datetime = utc_column(default_now=True)
     owner_id: UUID | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     version: int = 1

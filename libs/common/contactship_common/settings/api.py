@@ -96,9 +96,6 @@ class ApiSettings(SettingsGroup):
         unit="milliseconds",
         about="A search that takes longer is 503 search_too_broad.",
     )
-    idempotency_ttl: int = setting(
-        86_400, "IDEMPOTENCY_TTL", ge=60, unit="seconds", about="How long an Idempotency-Key is remembered."
-    )
 
     @model_validator(mode="after")
     def _refuse_defaults_in_production(self) -> Self:

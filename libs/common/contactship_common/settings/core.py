@@ -134,6 +134,12 @@ class CoreSettings(SettingsGroup):
         le=100,
         about="Failed runs that end a task (AI tasks: AI_MAX_RETRIES).",
     )
+    idempotency_ttl: int = setting(
+        86_400, "IDEMPOTENCY_TTL", ge=60, unit="seconds", about="How long an Idempotency-Key is remembered."
+    )
+    task_retention_days: int = setting(
+        30, "TASK_RETENTION_DAYS", ge=1, unit="days", about="Finished tasks are deleted after this long."
+    )
     sentry_dsn: str = setting("", "SENTRY_DSN", about="Error reports go there when set.", secret=True)
     otel_endpoint: str = setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", about="Traces go there when set.")
 

@@ -224,6 +224,7 @@ def upgrade() -> None:
         sa.Column("next_action", sa.String(), nullable=True),
         sa.Column("summary_generated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("summary_hash", sa.String(), nullable=True),
+        sa.Column("summary_facts_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("facts_changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("owner_id", sa.Uuid(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),

@@ -1,0 +1,45 @@
+"""Rights as parameter types: `who: LeadsRead` documents, checks and provides the caller in one word."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from contactship_api.access.permissions import Principal, Scope
+from contactship_common.errors import Forbidden, Unauthenticated
+
+bearer = HTTPBearer(auto_error=False, scheme_name="Bearer", description="An access token from `/auth/login`.")
+api_key = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="ApiKey", description="A machine's key.")
+
+
+class Requires:
+    """A declared requirement. The route reads it and checks it before the body is even read; as a dependency it
+    only hands over the caller. `scope` None: any authenticated caller."""
+
+    def __init__(self, scope: Scope | None) -> None:
+        self.scope = scope
+
+    def check(self, principal: Principal | None) -> Principal:
+        """
+        Raises:
+            Unauthenticated: nobody is logged in.
+            Forbidden: the caller may not do this.
+        """
+        if principal is None:
+            raise Unauthenticated
+        if self.scope is not None and not principal.may(self.scope):
+            raise Forbidden(f"This needs the right {self.scope.value}")
+        return principal
+
+    def __call__(
+        self, request: Request, _bearer: object = Depends(bearer), _api_key: object = Depends(api_key)
+    ) -> Principal:
+        principal: Principal = request.state.principal
+        return principal
+
+
+AnyCaller = Annotated[Principal, Depends(Requires(None))]
+LeadsRead = Annotated[Principal, Depends(Requires(Scope.LEADS_READ))]
+LeadsWrite = Annotated[Principal, Depends(Requires(Scope.LEADS_WRITE))]
+LeadsAdmin = Annotated[Principal, Depends(Requires(Scope.LEADS_ADMIN))]
+AiRun = Annotated[Principal, Depends(Requires(Scope.AI_RUN))]

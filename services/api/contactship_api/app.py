@@ -1,0 +1,95 @@
+"""The composition root: everything the gateway consists of, in one flat list."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from contactship_api.auth import routes as auth
+from contactship_api.auth.service import ensure_first_admin
+from contactship_api.gateway import Gateway
+from contactship_api.health import routes as health
+from contactship_api.http import docs, problems
+from contactship_api.http.aliases import API, Aliases
+from contactship_api.http.client_address import parse_networks
+from contactship_api.http.context import RequestContext
+from contactship_api.leads import routes as leads
+from contactship_api.tasks import routes as tasks
+from contactship_common import passwords
+from contactship_common.db import DATABASE_AWAY
+from contactship_common.settings import ApiSettings, CoreSettings
+from contactship_common.uow import unit_of_work
+
+log = structlog.get_logger()
+
+_EXPOSED_HEADERS = [
+    "X-Request-Id", "X-Cache", "ETag", "Location", "Retry-After", "Idempotent-Replayed",
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+]  # fmt: skip
+
+
+def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
+    """The whole API.
+
+    Raises:
+        ValueError: a setting is wrong; says which.
+    """
+    trusted = parse_networks(settings.trusted_proxies)
+    gateway = Gateway(core, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.open()
+        await passwords.warm_up()
+        try:
+            async with unit_of_work(gateway.runtime) as uow:
+                await ensure_first_admin(uow, settings.first_admin())
+        except DATABASE_AWAY as error:
+            # Readiness says so until PostgreSQL is there; the next start makes the admin.
+            log.warning("admin.not_checked", error=type(error).__name__)
+        yield
+        await gateway.close()
+
+    app = FastAPI(
+        title=health.NAME,
+        version=health.VERSION,
+        description=health.DESCRIPTION,
+        lifespan=lifespan,
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.gateway = gateway
+    app.include_router(health.router)
+    for feature in (auth, leads, tasks):
+        app.include_router(feature.router, prefix=API)
+    problems.install(app)
+    docs.install(app)
+    if settings.cors_origin:
+        everyone = "*" in settings.cors_origin
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=["*"] if everyone else settings.cors_origin,
+            allow_credentials=not everyone,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"]
+            if everyone
+            else [
+                "Authorization",
+                "Content-Type",
+                "x-api-key",
+                "Idempotency-Key",
+                "If-Match",
+                "If-None-Match",
+                "Prefer",
+                "X-Request-Id",
+                "traceparent",
+            ],
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    app.add_middleware(Aliases)
+    app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes, hsts=core.is_production, trusted=trusted)
+    return app

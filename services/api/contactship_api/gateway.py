@@ -1,0 +1,27 @@
+"""What the API process holds: settings, connections, and the services that requests share."""
+
+from contactship_api.access.authenticate import Authenticator
+from contactship_api.http.ratelimit import LoginLimits
+from contactship_api.tasks.waiting import TaskWaiter
+from contactship_common.runtime import Runtime
+from contactship_common.settings import ApiSettings, CoreSettings
+
+
+class Gateway:
+    """Made once by `create_app`, opened and closed by its lifespan, reached through `request.app.state.gateway`."""
+
+    def __init__(self, core: CoreSettings, settings: ApiSettings) -> None:
+        self.core = core
+        self.settings = settings
+        self.runtime = Runtime(core)
+        self.authenticator = Authenticator(settings, self.runtime.db)
+        self.login_limits = LoginLimits(settings, core.redis_url)
+        self.waiter = TaskWaiter(core.redis_url)
+
+    async def open(self) -> None:
+        await self.runtime.open()
+        await self.waiter.open()
+
+    async def close(self) -> None:
+        await self.waiter.close()
+        await self.runtime.close()

@@ -1,0 +1,56 @@
+"""Page lists and cursor lists: the same parameters and the same answers everywhere."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Query
+
+from contactship_api.http.problems import BadCursor, PageTooDeep
+
+MAX_TAKE = 100
+MAX_ROWS_BY_PAGE = 10_000
+_DIGEST_BYTES = 6
+
+Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page, from 1.")]
+Take = Annotated[int | None, Query(ge=1, le=MAX_TAKE, description="Rows a page, 1 to 100 (default 10).")]
+LimitSynonym = Annotated[int | None, Query(alias="limit", ge=1, le=MAX_TAKE, description="Another name for `take`.")]
+CursorLimit = Annotated[int, Query(ge=1, le=MAX_TAKE, description="Rows, 1 to 100.")]
+Cursor = Annotated[str | None, Query(max_length=500, description="`meta.nextCursor` of the answer before.")]
+
+
+def check_depth(page: int, take: int) -> None:
+    """Refuse pages so deep that the database would count its way there."""
+    if page * take > MAX_ROWS_BY_PAGE:
+        raise PageTooDeep
+
+
+def encode_cursor(list_name: str, *values: Any) -> str:
+    """An opaque, self-checking position: the sort values of the last row, ending in its id."""
+    body = orjson.dumps([list_name, *values])
+    digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+    return base64.urlsafe_b64encode(digest + body).decode().rstrip("=")
+
+
+def decode_cursor(list_name: str, cursor: str, length: int) -> list[Any]:
+    """The values that `encode_cursor` was given.
+
+    Raises:
+        BadCursor: it is not one of ours, or belongs to another list or order.
+    """
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+        if not hmac.compare_digest(digest, hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()):
+            raise BadCursor
+        values = orjson.loads(body)
+        if not isinstance(values, list) or len(values) != length + 1 or values[0] != list_name:
+            raise BadCursor
+        UUID(values[-1])
+    except (binascii.Error, ValueError, TypeError, AttributeError):
+        raise BadCursor from None
+    return values[1:]

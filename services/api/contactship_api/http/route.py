@@ -1,0 +1,173 @@
+"""The route class of every endpoint: who may call, what may come in, and what the document says about it.
+
+In this order, each before the next costs anything: authenticate, count the request, authorise, refuse unknown query
+parameters, decode the body, then FastAPI's own work. The finished answer is left on `request.state.response`, where
+the unit of work finds it when it commits.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from contactship_api.access.permissions import Principal
+from contactship_api.access.requires import Requires
+from contactship_api.gateway import Gateway
+from contactship_api.http import docs
+from contactship_api.http.body import decode_into
+from contactship_api.http.idempotency import Replay
+from contactship_api.http.problems import Invalid
+from contactship_api.http.ratelimit import MISSING, count_request
+from contactship_common.errors import ContactshipError, TooManyRequests, Unauthenticated
+
+F = TypeVar("F", bound=Callable[..., Any])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_PUBLIC = "__contactship_public__"
+_UNLIMITED = "__contactship_unlimited__"
+_CACHE_KEY = "__contactship_cache_key__"
+_PROBLEMS = "__contactship_problems__"
+
+
+def public(endpoint: F) -> F:
+    """Anybody may call this."""
+    setattr(endpoint, _PUBLIC, True)
+    return endpoint
+
+
+def unlimited(endpoint: F) -> F:
+    """Not counted against the caller's rate limit."""
+    setattr(endpoint, _UNLIMITED, True)
+    return endpoint
+
+
+def cached_under(key_of: Callable[[dict[str, str]], str | None]) -> Callable[[F], F]:
+    """Look this key up in the same round trip that counts the request; found in `request.state.cached`."""
+
+    def mark(endpoint: F) -> F:
+        setattr(endpoint, _CACHE_KEY, key_of)
+        return endpoint
+
+    return mark
+
+
+def raises(*errors: type[ContactshipError]) -> Callable[[F], F]:
+    """Document the problems this endpoint can answer with, besides those that its parameters imply."""
+
+    def mark(endpoint: F) -> F:
+        setattr(endpoint, _PROBLEMS, errors)
+        return endpoint
+
+    return mark
+
+
+def _flatten(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for child in dependant.dependencies:
+        yield from _flatten(child)
+
+
+def requirement_of(dependant: Dependant) -> Requires | None:
+    """The one right that this operation declares, if it does."""
+    found = [d.call for d in _flatten(dependant) if isinstance(d.call, Requires)]
+    if len(found) > 1:
+        raise TypeError(f"{dependant.path}: one operation declares one requirement")
+    return found[0] if found else None
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    names: set[str] = set()
+    for part in _flatten(dependant):
+        for parameter in part.query_params:
+            annotation = parameter.field_info.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                names.update(field.alias or name for name, field in annotation.model_fields.items())
+            else:
+                names.add(parameter.alias)
+    return frozenset(names)
+
+
+class ApiRoute(APIRoute):
+    """See the module. An operation that is neither `@public` nor declares a requirement cannot be registered."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        problems: tuple[type[ContactshipError], ...] = getattr(endpoint, _PROBLEMS, ())
+        super().__init__(path, endpoint, **options)
+        self.is_public = getattr(endpoint, _PUBLIC, False)
+        self.requirement = requirement_of(self.dependant)
+        if not self.is_public and self.requirement is None:
+            raise TypeError(f"{path}: declare who may call it (who: LeadsRead, …) or mark it @public")
+        implied = docs.implied_problems(
+            self.dependant,
+            has_body=self.body_field is not None,
+            needs_login=self.requirement is not None,
+            may_be_forbidden=self.requirement is not None and self.requirement.scope is not None,
+            limited=not getattr(endpoint, _UNLIMITED, False),
+        )
+        self.responses = {**docs.problem_responses({*implied, *problems}), **self.responses}
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+        dependant = self.dependant
+        requirement = requirement_of(dependant)
+        query_names = _query_names(dependant)
+        limited = not getattr(self.endpoint, _UNLIMITED, False)
+        key_of: Callable[[dict[str, str]], str | None] | None = getattr(self.endpoint, _CACHE_KEY, None)
+        has_body = self.body_field is not None
+
+        async def handle(request: Request) -> Response:
+            gateway: Gateway = request.app.state.gateway
+            principal: Principal | None = None
+            refused: Unauthenticated | None = None
+            if requirement is not None:
+                try:
+                    principal = await gateway.authenticator.principal(request)
+                except Unauthenticated as error:
+                    refused = error
+            request.state.principal = principal
+            request.state.cached = MISSING
+            if limited:
+                await _count(gateway, request, principal, key_of)
+            if refused is not None:
+                raise refused
+            if requirement is not None:
+                requirement.check(principal)
+            unknown = [name for name in request.query_params if name not in query_names]
+            if unknown:
+                raise Invalid(
+                    [{"path": "query", "message": "There is an unknown query parameter", "code": "extra_forbidden"}]
+                )
+            if has_body:
+                await decode_into(request)
+            try:
+                response = await inner(request)
+            except Replay as replay:
+                return replay.response
+            request.state.response = response
+            return response
+
+        return handle
+
+
+async def _count(
+    gateway: Gateway,
+    request: Request,
+    principal: Principal | None,
+    key_of: Callable[[dict[str, str]], str | None] | None,
+) -> None:
+    caller = principal.actor if principal else f"ip:{request.scope['contactship.ip']}"
+    lookup = key_of(request.path_params) if key_of and gateway.core.default_cache_ttl else None
+    rate, request.state.cached = await count_request(gateway.runtime.redis, gateway.settings, caller, lookup)
+    if rate is not None:
+        request.state.rate = rate
+        if rate.exceeded:
+            raise TooManyRequests(rate.reset_seconds)
+
+
+def api_router(**options: Any) -> APIRouter:
+    """A router whose endpoints are `ApiRoute`s."""
+    return APIRouter(route_class=ApiRoute, **options)

@@ -1,0 +1,80 @@
+"""Building blocks for API shapes: camelCase out, camelCase or snake_case in, and texts that are safe to keep."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+# C0 and C1 control characters, and the bidirectional overrides that make a text read other than it is stored.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class In(BaseModel):
+    """A body that a client sends. Unknown fields are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", str_strip_whitespace=True
+    )
+
+
+class Out(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+
+    def json_bytes(self) -> bytes:
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def _no_control(text: str) -> str:
+    if _CONTROL.search(text):
+        raise PydanticCustomError("control_character", "Control characters are not accepted")
+    return text
+
+
+def _no_control_but_lines(text: str) -> str:
+    if _CONTROL_BUT_LINES.search(text):
+        raise PydanticCustomError("control_character", "Control characters are not accepted")
+    return text
+
+
+def _blank_is_null(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Line = Annotated[str, AfterValidator(_no_control)]
+"""Text on one line: no control characters."""
+
+Prose = Annotated[str, AfterValidator(_no_control_but_lines)]
+"""Text that may have several lines."""
+
+BlankIsNull = BeforeValidator(_blank_is_null)
+"""HTML forms send empty fields as ""; they mean null."""
+
+UtcTime = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""A time, shown in UTC with `Z`."""
+
+Id = Annotated[UUID, Field(examples=["01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"])]
+
+
+class PageMeta(Out):
+    """Where a page stands in its list. Past 100,000 rows `total` may be an estimate, and then says so."""
+
+    total: int
+    page: int
+    take: int
+    total_pages: int
+    total_is_estimate: bool = False
+
+
+class CursorMeta(Out):
+    """How to go on: pass `nextCursor` as `cursor`."""
+
+    next_cursor: str | None
+    has_next_page: bool
+    take: int | None = None

@@ -1,0 +1,201 @@
+"""/leads: paths, status codes, who may call."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Header, Query, Request, Response
+
+from contactship_api.access.requires import AiRun, LeadsAdmin, LeadsRead, LeadsWrite
+from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
+from contactship_api.http import conditional
+from contactship_api.http.paging import Cursor, LimitSynonym, Page, Take, check_depth
+from contactship_api.http.problems import BadCursor, ExternalIdTaken, Invalid, PageTooDeep, ValueNotAccepted
+from contactship_api.http.ratelimit import MISSING
+from contactship_api.http.route import api_router, cached_under, raises
+from contactship_api.http.schemas import CursorMeta, PageMeta
+from contactship_api.leads import queries, service, summaries
+from contactship_api.leads.schemas import (
+    BatchAccepted,
+    LeadCreate,
+    LeadOut,
+    LeadPage,
+    LeadStatistics,
+    LeadUpdate,
+    SummarizeMany,
+    SummaryAccepted,
+)
+from contactship_common.cache import read_through
+from contactship_common.cache_keys import lead_key
+from contactship_common.errors import (
+    LeadEmailTaken,
+    LeadNotFound,
+    OwnerNotFound,
+    PreconditionFailed,
+    SearchTooBroad,
+)
+from contactship_common.models import LeadSource, LeadStatus
+
+router = api_router(prefix="/leads", tags=["leads"])
+
+IfMatch = Annotated[str | None, Header(max_length=1_000, description="Write only if the lead still has this ETag.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=1_000, description="Answer 304 if the lead still has this ETag.")]
+Sort = Literal["createdAt", "-createdAt", "updatedAt", "-updatedAt", "name", "-name"]
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "You have this state already"}}
+
+
+def _json(out: LeadOut, version: int, status: int, headers: dict[str, str] | None = None) -> Response:
+    body = out.json_bytes()
+    sent = {"ETag": conditional.etag_of(version, body), **(headers or {})}
+    return Response(body, status_code=status, media_type="application/json", headers=sent)
+
+
+@router.post("", status_code=201, response_model=LeadOut)
+@raises(LeadEmailTaken, ExternalIdTaken, OwnerNotFound, ValueNotAccepted)
+async def create_lead(body: LeadCreate, who: LeadsWrite, uow: IdempotentUow) -> Response:
+    """Make a lead with its person. E-mails are compared without case and spaces."""
+    out, version = await service.create(uow, who, body)
+    return _json(out, version, 201, {"Location": f"/api/v1/leads/{out.id}"})
+
+
+@router.get("", response_model=LeadPage)
+@raises(BadCursor, PageTooDeep, SearchTooBroad)
+async def list_leads(
+    who: LeadsRead,
+    session: Reading,
+    gateway: TheGateway,
+    page: Page = 1,
+    take: Take = None,
+    limit: LimitSynonym = None,
+    status: LeadStatus | None = None,
+    source: LeadSource | None = None,
+    owner_id: Annotated[UUID | None, Query(alias="ownerId")] = None,
+    search: Annotated[str | None, Query(max_length=200, description="Part of e-mail, name or phone.")] = None,
+    sort: Sort = "-createdAt",
+    cursor: Cursor = None,
+) -> LeadPage:
+    """Leads, newest first by default. Give an empty `cursor=` to walk all of them, however many."""
+    if take is not None and limit is not None and take != limit:
+        raise Invalid([{"path": "query.limit", "message": "limit and take differ", "code": "conflicting_synonyms"}])
+    rows_wanted = take or limit or 10
+    text = search.strip() if search else None
+    if text and "\x00" in text:
+        raise Invalid([{"path": "query.search", "message": "NUL is not accepted", "code": "nul_character"}])
+    wanted = queries.LeadFilter(status, source, owner_id, text)
+    timeout_ms = gateway.settings.search_timeout_ms
+    if cursor is not None:
+        rows, following = await queries.walk(
+            session, who, wanted, sort=sort, cursor=cursor, take=rows_wanted, timeout_ms=timeout_ms
+        )
+        meta = CursorMeta(next_cursor=following, has_next_page=following is not None, take=rows_wanted)
+        return LeadPage(data=rows, meta=meta)
+    check_depth(page, rows_wanted)
+    rows, total, estimated = await queries.page(
+        session, who, wanted, sort=sort, page=page, take=rows_wanted, timeout_ms=timeout_ms
+    )
+    pages = -(-total // rows_wanted)
+    return LeadPage(
+        data=rows,
+        meta=PageMeta(total=total, page=page, take=rows_wanted, total_pages=pages, total_is_estimate=estimated),
+    )
+
+
+@router.get("/statistics", response_model=LeadStatistics)
+async def lead_statistics(who: LeadsRead, session: Reading) -> LeadStatistics:
+    """How many leads there are, by status and by source."""
+    return await queries.statistics(session, who)
+
+
+@router.post("/summarize", status_code=202, response_model=BatchAccepted)
+async def summarize_many(
+    body: SummarizeMany, who: AiRun, uow: IdempotentUow, gateway: TheGateway, response: Response
+) -> BatchAccepted:
+    """Ask for the summaries of up to 500 leads, or of all that match a filter. Fresh ones are not made again."""
+    accepted = await summaries.request_many(uow, body, ttl_seconds=gateway.runtime.ai.ai_cache_ttl)
+    response.headers["Location"] = f"/api/v1/tasks/batches/{accepted.id}"
+    response.headers["Retry-After"] = "2"
+    return BatchAccepted(
+        batch_id=accepted.id,
+        task_id=accepted.expansion.id if accepted.expansion else None,
+        queued=accepted.queued,
+        not_found=accepted.not_found,
+        message="The summaries are being written; follow Location for progress.",
+    )
+
+
+def _cache_key(path: dict[str, str]) -> str | None:
+    try:
+        return lead_key(UUID(path["lead_id"]))
+    except ValueError:
+        return None
+
+
+@router.get("/{lead_id}", response_model=LeadOut, responses=NOT_MODIFIED)
+@cached_under(_cache_key)
+@raises(LeadNotFound)
+async def get_lead(
+    request: Request, lead_id: UUID, who: LeadsRead, gateway: TheGateway, if_none_match: IfNoneMatch = None
+) -> Response:
+    """One lead. `X-Cache` says whether the answer came from the cache; it is never older than the last change."""
+
+    async def read() -> bytes | None:
+        async with gateway.runtime.db.reading() as session:
+            found = await queries.find(session, who, lead_id)
+        if found is None:
+            return None
+        body = found[0].json_bytes()
+        return conditional.etag_of(found[1], body).encode() + b"\n" + body
+
+    looked_up = request.state.cached
+    stored, hit = await read_through(
+        gateway.runtime.redis,
+        lead_key(lead_id),
+        gateway.core.default_cache_ttl,
+        read,
+        looked_up=None if looked_up is MISSING else looked_up,
+    )
+    if stored is None:
+        raise LeadNotFound
+    etag, _, body = stored.partition(b"\n")
+    return conditional.answer(request, body, etag.decode(), {"X-Cache": "hit" if hit else "miss"})
+
+
+@router.patch("/{lead_id}", response_model=LeadOut)
+@raises(LeadNotFound, LeadEmailTaken, ExternalIdTaken, OwnerNotFound, PreconditionFailed, ValueNotAccepted)
+async def update_lead(lead_id: UUID, body: LeadUpdate, who: LeadsWrite, uow: Uow, if_match: IfMatch = None) -> Response:
+    """Change a lead or its person; only what is given changes."""
+    out, version = await service.update(uow, who, lead_id, body, if_match)
+    return _json(out, version, 200)
+
+
+@router.delete("/{lead_id}", status_code=204)
+@raises(LeadNotFound, PreconditionFailed)
+async def delete_lead(lead_id: UUID, who: LeadsAdmin, uow: Uow, if_match: IfMatch = None) -> Response:
+    """Delete a lead; its person goes with the last lead, queued tasks are cancelled."""
+    await service.delete(uow, who, lead_id, if_match)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{lead_id}/summarize",
+    status_code=202,
+    response_model=SummaryAccepted,
+    responses={200: {"model": LeadOut, "description": "The summary is fresh; nothing was queued"}},
+)
+@raises(LeadNotFound)
+async def summarize_lead(
+    lead_id: UUID,
+    who: AiRun,
+    uow: IdempotentUow,
+    gateway: TheGateway,
+    force: Annotated[bool, Query(description="Make it again although it is fresh.")] = False,
+) -> Response:
+    """Have the lead's summary and next action written. While a task waits or runs, asking again gives the same task."""
+    ref = await summaries.request(uow, lead_id, force=force, ttl_seconds=gateway.runtime.ai.ai_cache_ttl)
+    if ref is None:
+        found = await queries.find(uow.session, who, lead_id)
+        if found is None:
+            raise LeadNotFound
+        return _json(*found, 200)
+    out = SummaryAccepted(lead_id=lead_id, task_id=ref.id, message="The summary is being written.")
+    headers = {"Location": f"/api/v1/tasks/{ref.id}", "Retry-After": "1"}
+    return Response(out.json_bytes(), status_code=202, media_type="application/json", headers=headers)

@@ -1,0 +1,96 @@
+"""Asking for summaries: one lead, or many at once."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from contactship_api.leads.schemas import SummarizeMany, SummaryFilter
+from contactship_common.errors import LeadNotFound
+from contactship_common.models import Batch, BatchItem, Lead, Task, TaskStatus
+from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
+from contactship_common.tasks.store import TaskRef
+from contactship_common.uow import UnitOfWork
+
+
+def is_fresh(ttl_seconds: int) -> sa.ColumnElement[bool]:
+    """A summary that is young enough and was made from the facts as they still are."""
+    return sa.and_(
+        col(Lead.summary).is_not(None),
+        col(Lead.summary_facts_at) == col(Lead.facts_changed_at),
+        col(Lead.summary_generated_at) > sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, ttl_seconds),
+    )
+
+
+async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: int) -> TaskRef | None:
+    """The task that will write the summary: a new one, or the one that waits or runs already. None: it is fresh.
+
+    Raises:
+        LeadNotFound
+    """
+    running = (
+        sa.select(col(Task.claimed_at))
+        .where(col(Task.slot) == LeadSummary(lead_id=lead_id).slot(), col(Task.status) == TaskStatus.RUNNING)
+        .scalar_subquery()
+    )
+    statement = sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at), running).where(col(Lead.id) == lead_id)
+    row = (await uow.session.execute(statement)).first()
+    if row is None:
+        raise LeadNotFound
+    fresh, facts_changed_at, running_since = row
+    if fresh and not force:
+        return None
+    changed_meanwhile = running_since is not None and facts_changed_at > running_since
+    ref = uow.enqueue(LeadSummary(lead_id=lead_id, force=force), rerun=force or changed_meanwhile)
+    await uow.flush()
+    return ref
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedBatch:
+    id: UUID
+    queued: int
+    not_found: int
+    expansion: TaskRef | None
+
+
+async def request_many(uow: UnitOfWork, body: SummarizeMany, *, ttl_seconds: int) -> AcceptedBatch:
+    """A batch over these leads, or over every lead that matches a filter (turned into tasks by a worker)."""
+    if body.filter is not None:
+        return await _request_matching(uow, body.filter)
+    wanted = list(dict.fromkeys(body.lead_ids or ()))
+    statement = sa.select(col(Lead.id), is_fresh(ttl_seconds)).where(col(Lead.id).in_(wanted))
+    found = {row[0]: bool(row[1]) for row in await uow.session.execute(statement)}
+    stale = [lead_id for lead_id in wanted if found.get(lead_id) is False]
+    batch = Batch(
+        kind=LeadSummary.KIND,
+        not_found=len(wanted) - len(found),
+        already_done=len(found) - len(stale),
+        requested_by=uow.context.actor,
+    )
+    uow.session.add(batch)
+    refs = [uow.enqueue(LeadSummary(lead_id=lead_id)) for lead_id in stale]
+    await uow.flush()
+    await add_items(uow.session, batch.id, refs)
+    return AcceptedBatch(batch.id, len(refs), batch.not_found, None)
+
+
+async def _request_matching(uow: UnitOfWork, wanted: SummaryFilter) -> AcceptedBatch:
+    batch = Batch(kind=LeadSummary.KIND, expanding=True, requested_by=uow.context.actor)
+    uow.session.add(batch)
+    ref = uow.enqueue(
+        LeadSummaryBatch(
+            batch_id=batch.id, status=wanted.status, source=wanted.source, without_summary=wanted.without_summary
+        )
+    )
+    await uow.flush()
+    return AcceptedBatch(batch.id, 0, 0, ref)
+
+
+async def add_items(session: AsyncSession, batch_id: UUID, refs: list[TaskRef]) -> None:
+    """Put tasks into a batch; one that several leads of the batch share counts once."""
+    if refs:
+        rows = [{"batch_id": batch_id, "task_id": ref.id} for ref in refs]
+        await session.execute(sa.insert(BatchItem), rows)

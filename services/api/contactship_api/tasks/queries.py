@@ -1,0 +1,84 @@
+"""Reads of tasks, each starting from what the caller may see."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from contactship_api.access.permissions import Principal, Scope
+from contactship_api.http.paging import decode_cursor, encode_cursor
+from contactship_api.tasks.schemas import BatchOut, TaskState
+from contactship_common.models import Batch, BatchItem, Task, TaskStatus
+
+# Whoever may read what a task is about may read the task.
+SUBJECT_SCOPES: dict[str, Scope] = {"lead.summary": Scope.LEADS_READ, "lead.summary_batch": Scope.LEADS_READ}
+
+
+def visible(who: Principal) -> Any:
+    """The condition on `tasks` for this caller."""
+    if who.may(Scope.TASKS_READ):
+        return sa.true()
+    kinds = [kind for kind, scope in SUBJECT_SCOPES.items() if who.may(scope)]
+    return sa.or_(col(Task.requested_by) == who.actor, col(Task.kind).in_(kinds))
+
+
+async def find(session: AsyncSession, who: Principal, task_id: UUID) -> Task | None:
+    statement = sa.select(Task).where(col(Task.id) == task_id, visible(who))
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def page(
+    session: AsyncSession,
+    who: Principal,
+    *,
+    kind: str | None,
+    status: str | None,
+    subject_id: UUID | None,
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Task], str | None]:
+    """The newest first, and the cursor of the next page."""
+    statement = sa.select(Task).where(visible(who))
+    if kind is not None:
+        statement = statement.where(col(Task.kind) == kind)
+    if status is not None:
+        statement = statement.where(col(Task.status) == status)
+    if subject_id is not None:
+        statement = statement.where(col(Task.subject_id) == subject_id)
+    if cursor is not None:
+        statement = statement.where(col(Task.id) < UUID(decode_cursor("tasks", cursor, 1)[0]))
+    statement = statement.order_by(col(Task.id).desc()).limit(limit + 1)
+    rows = list((await session.execute(statement)).scalars())
+    following = encode_cursor("tasks", str(rows[limit - 1].id)) if len(rows) > limit else None
+    return rows[:limit], following
+
+
+async def batch(session: AsyncSession, who: Principal, batch_id: UUID) -> BatchOut | None:
+    """Counts read from the tasks themselves, in one query."""
+    found = await session.get(Batch, batch_id)
+    may_see = found is not None and (
+        who.may(Scope.TASKS_READ) or who.may(Scope.LEADS_READ) or found.requested_by == who.actor
+    )
+    if found is None or not may_see:
+        return None
+    statement = (
+        sa.select(col(Task.status), sa.func.count())
+        .join(BatchItem, col(BatchItem.task_id) == col(Task.id))
+        .where(col(BatchItem.batch_id) == batch_id)
+        .group_by(col(Task.status))
+    )
+    counts: dict[str, int] = {row[0]: row[1] for row in await session.execute(statement)}
+    open_tasks = counts.get(TaskStatus.QUEUED, 0) + counts.get(TaskStatus.RUNNING, 0)
+    return BatchOut(
+        id=found.id,
+        status=TaskState.PROCESSING if open_tasks or found.expanding else TaskState.COMPLETED,
+        total=sum(counts.values()) + found.already_done + found.not_found,
+        completed=counts.get(TaskStatus.SUCCEEDED, 0) + found.already_done,
+        failed=counts.get(TaskStatus.FAILED, 0),
+        cancelled=counts.get(TaskStatus.CANCELLED, 0),
+        processing=open_tasks,
+        not_found=found.not_found,
+        created_at=found.created_at,
+    )

@@ -1,0 +1,57 @@
+"""Cancelling and retrying tasks."""
+
+from uuid import UUID
+
+from contactship_api.access.permissions import Principal, Scope
+from contactship_api.tasks import queries
+from contactship_common.errors import Forbidden, TaskNotCancellable, TaskNotFound, TaskNotRetryable
+from contactship_common.models import Task
+from contactship_common.tasks import store
+from contactship_common.tasks.catalog import KINDS
+from contactship_common.uow import UnitOfWork
+
+
+async def _own(uow: UnitOfWork, who: Principal, task_id: UUID) -> Task:
+    """The task, if the caller may act on it: what they asked for themselves, and for administrators every task."""
+    task = await queries.find(uow.session, who, task_id)
+    if task is None:
+        raise TaskNotFound
+    if task.requested_by != who.actor and not who.may(Scope.ADMIN):
+        raise Forbidden("Only whoever asked for a task, or an administrator, may change it")
+    return task
+
+
+def _forget_progress(uow: UnitOfWork, task: Task) -> None:
+    kind = KINDS.get(task.kind)
+    if kind is not None:
+        uow.forget(*kind.model_validate(task.payload).cache_keys())
+
+
+async def cancel(uow: UnitOfWork, who: Principal, task_id: UUID) -> None:
+    """
+    Raises:
+        TaskNotFound, Forbidden: it is not there, or not theirs.
+        TaskNotCancellable: it runs or has ended.
+    """
+    task = await _own(uow, who, task_id)
+    if not await store.cancel(uow.session, [task_id]):
+        raise TaskNotCancellable
+    uow.task_ended(task_id)
+    _forget_progress(uow, task)
+    uow.audit("task.cancel", "task", task_id, kind=task.kind)
+
+
+async def retry(uow: UnitOfWork, who: Principal, task_id: UUID) -> Task:
+    """
+    Raises:
+        TaskNotFound, Forbidden: it is not there, or not theirs.
+        TaskNotRetryable: it has not failed.
+    """
+    task = await _own(uow, who, task_id)
+    if not await store.retry(uow.session, task_id):
+        raise TaskNotRetryable
+    uow.ring(store.TaskRef(id=task.id, queue=task.queue, slot=None))
+    _forget_progress(uow, task)
+    uow.audit("task.retry", "task", task_id, kind=task.kind)
+    await uow.session.refresh(task)
+    return task

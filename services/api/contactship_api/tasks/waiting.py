@@ -1,0 +1,71 @@
+"""Waiting for tasks: one subscription a process, fanned out in memory."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID
+
+import redis.asyncio as aioredis
+import structlog
+from redis.exceptions import RedisError
+
+from contactship_common.uow import TASK_ENDED_CHANNEL
+
+log = structlog.get_logger()
+
+_RETRY_SECONDS = 1.0
+
+
+class TaskWaiter:
+    """Wakes requests that hold an answer until a task ends.
+
+    Register first, then read the task, then wait: a task that ends in between is either read as ended or announced.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = redis_url
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listener: asyncio.Task[None] | None = None
+        self.connected = False
+
+    async def open(self) -> None:
+        if self._redis_url:
+            self._listener = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listener
+
+    @contextmanager
+    def registered(self, task_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set when the task is announced as ended."""
+        event = asyncio.Event()
+        waiting = self._waiting[str(task_id)]
+        waiting.add(event)
+        try:
+            yield event
+        finally:
+            waiting.discard(event)
+            if not waiting:
+                self._waiting.pop(str(task_id), None)
+
+    async def _listen(self) -> None:
+        while True:
+            client = aioredis.Redis.from_url(self._redis_url, socket_timeout=None, socket_connect_timeout=1)
+            try:
+                async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+                    await subscription.subscribe(TASK_ENDED_CHANNEL)
+                    self.connected = True
+                    async for message in subscription.listen():
+                        for event in self._waiting.get(message["data"].decode(), ()):
+                            event.set()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("task_waiter.disconnected", error=type(error).__name__)
+            finally:
+                self.connected = False
+                with suppress(RedisError, OSError):
+                    await client.aclose()
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,67 @@
+"""Deleting what is no longer needed: old idempotency answers, finished tasks, silent workers."""
+
+import asyncio
+
+import structlog
+
+from contactship_common.db import DATABASE_AWAY
+from contactship_common.runtime import Runtime
+
+log = structlog.get_logger()
+
+_EVERY_SECONDS = 600.0
+_BATCH = 5_000
+
+# Several schedulers may do this at once; each statement deletes a bounded number of rows and skips locked ones.
+_STATEMENTS = {
+    "idempotency_keys": """
+        DELETE FROM idempotency_keys WHERE ctid IN (
+            SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(secs => %(keys)s)
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    "tasks": """
+        DELETE FROM tasks WHERE id IN (
+            SELECT id FROM tasks WHERE finished_at < now() - make_interval(days => %(days)s)
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    "batches": """
+        DELETE FROM batches WHERE id IN (
+            SELECT id FROM batches WHERE created_at < now() - make_interval(days => %(days)s)
+               AND NOT EXISTS (SELECT 1 FROM batch_items WHERE batch_id = batches.id)
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
+}
+
+
+class Retention:
+    """Sweeps every ten minutes, in bounded steps."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    async def sweep(self) -> dict[str, int]:
+        """Delete everything that is due; returns how many rows went from each table."""
+        settings = self.runtime.settings
+        parameters = {"keys": settings.idempotency_ttl, "days": settings.task_retention_days, "batch": _BATCH}
+        gone = dict.fromkeys(_STATEMENTS, 0)
+        for table, statement in _STATEMENTS.items():
+            while True:
+                async with self.runtime.db.fast.connection() as connection:
+                    deleted = (await connection.execute(statement.encode(), parameters)).rowcount
+                gone[table] += deleted
+                if deleted < _BATCH:
+                    break
+        return gone
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep until `stop` is set."""
+        while not stop.is_set():
+            try:
+                gone = await self.sweep()
+                if any(gone.values()):
+                    log.info("retention.swept", **gone)
+            except DATABASE_AWAY as error:
+                log.warning("retention.delayed", error=type(error).__name__)
+            try:
+                async with asyncio.timeout(_EVERY_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue

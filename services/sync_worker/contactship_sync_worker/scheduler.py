@@ -1,0 +1,68 @@
+"""`contactship-scheduler`: the dispatcher, and what has to happen regularly. Any number may run side by side."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+import uvloop
+
+from contactship_common.db import DATABASE_AWAY
+from contactship_common.health_server import HealthServer
+from contactship_common.logs import configure_logging
+from contactship_common.runtime import Runtime
+from contactship_common.settings import CoreSettings, WorkerSettings
+from contactship_common.tasks.dispatcher import Dispatcher
+from contactship_common.tasks.worker import explain
+from contactship_sync_worker.retention import Retention
+
+log = structlog.get_logger()
+
+_UNREADY: tuple[type[Exception], ...] = (*DATABASE_AWAY, TimeoutError)
+
+
+@contextlib.asynccontextmanager
+async def _opened(core: CoreSettings) -> AsyncIterator[Runtime]:
+    runtime = Runtime(core)
+    await runtime.open()
+    try:
+        yield runtime
+    finally:
+        await runtime.close()
+
+
+async def _serve(core: CoreSettings, settings: WorkerSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _opened(core) as runtime:
+
+        async def readiness() -> dict[str, Any]:
+            try:
+                async with asyncio.timeout(2), runtime.db.fast.connection() as connection:
+                    await connection.execute("SELECT 1")
+            except _UNREADY:
+                return {"status": "error", "message": "the database cannot be reached"}
+            return {"status": "ok"}
+
+        health = HealthServer(settings.worker_health_host, settings.worker_health_port, readiness)
+        await health.start()
+        log.info("scheduler.started")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Dispatcher(runtime).run(stop))
+            group.create_task(Retention(runtime).run(stop))
+        await health.stop()
+    log.info("scheduler.stopped")
+
+
+def main() -> None:
+    """A wrong setting is one clear line and exit status 1."""
+    try:
+        core, settings = CoreSettings(), WorkerSettings()
+        configure_logging(core, "scheduler")
+        uvloop.run(_serve(core, settings))
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"contactship-scheduler: {explain(error)}")
