@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psutil
 import psycopg
 
 from contactship_devstack import postgres, valkey
@@ -32,25 +33,30 @@ def test(arguments: list[str]) -> int:
     workers = min(_MOST_TEST_PROCESSES, os.cpu_count() or 1)
     defaults = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
     defaults += ["--timeout", str(_TEST_TIMEOUT_S)]
-    signal.signal(signal.SIGTERM, _interrupt)
     guard = Guard()
     try:
         with postgres.temporary_server(guard) as server:
             environment = {**os.environ, SHARED_POSTGRES: server.admin_url}
             pytest = subprocess.Popen([sys.executable, "-m", "pytest", *defaults, *arguments], env=environment)
-            # Ctrl-C reaches pytest too, from the terminal: let it clean up and say what it has to say.
-            while True:
-                try:
-                    return pytest.wait()
-                except KeyboardInterrupt:
-                    if pytest.poll() is None:
-                        pytest.send_signal(signal.SIGINT)
+            guard.watch(pytest.pid)
+            # Ctrl-C reaches pytest from the terminal, which then cleans up and says what it has to say.
+            signal.signal(signal.SIGINT, lambda *_: None)
+            signal.signal(signal.SIGTERM, lambda *_: _interrupt(pytest.pid))
+            code = pytest.wait()
+            guard.forget(pytest.pid)
+            return code
     finally:
         guard.close()
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _interrupt(pid: int) -> None:
+    """What Ctrl-C would do: to the process and those it started, but not to servers, which have their own session."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for member in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(member.pid) == os.getsid(0):
+                    member.send_signal(signal.SIGINT)
 
 
 @contextmanager
