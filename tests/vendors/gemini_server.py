@@ -9,7 +9,8 @@ from vendors.server import Answer, Body, Say, VendorServer, hint_headers, run_st
 _ERRORS: dict[str, tuple[int, str, str]] = {
     "bad_request": (400, "INVALID_ARGUMENT", "Request contains an invalid argument."),
     "context_too_long": (
-        400, "INVALID_ARGUMENT", "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        400, "INVALID_ARGUMENT",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
     ),
     "schema_refused": (400, "INVALID_ARGUMENT", "Invalid JSON payload received. Unknown name \"responseSchema\"."),
     "bad_key": (400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),

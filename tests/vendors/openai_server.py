@@ -27,7 +27,8 @@ _ERRORS: dict[str, tuple[int, str | None, str, str]] = {
     "forbidden": (403, "unsupported_country_region_territory", "request_forbidden", "Country not supported"),
     "not_found": (404, None, "invalid_request_error", "Invalid URL (POST /v1/chat/completion)"),
     "unknown_model": (
-        404, "model_not_found", "invalid_request_error", "The model `gpt-none` does not exist or you do not have access.",
+        404, "model_not_found", "invalid_request_error",
+        "The model `gpt-none` does not exist or you do not have access.",
     ),
     "request_timeout": (408, None, "timeout", "Request timed out."),
     "conflict": (409, None, "conflict", "The resource is locked."),

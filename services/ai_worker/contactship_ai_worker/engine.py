@@ -234,7 +234,7 @@ class AIEngine:
         started: float,
         outcome: CallOutcome,
         usage: Usage,
-        code: str | None = None,
+        code: str = "",
     ) -> None:
         run.usage += usage
         latency_ms = round((time.perf_counter() - started) * 1000)
@@ -250,12 +250,12 @@ class AIEngine:
             cost_micro_usd=self._prices.cost_micro_usd(provider.model, usage),
             latency_ms=latency_ms,
             outcome=outcome.value,
-            error_code=code[:64] if code else None,
+            error_code=code[:64] or None,
         )
         self._keep(row)
         log.info(
             "ai_call.finished", provider=provider.name, model=provider.model, prompt=run.prompt.name,
-            outcome=outcome.value, error_code=code, latency_ms=latency_ms, input_tokens=usage.input_tokens,
+            outcome=outcome.value, error_code=code or None, latency_ms=latency_ms, input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
         )  # fmt: skip
 

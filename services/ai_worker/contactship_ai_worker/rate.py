@@ -2,6 +2,7 @@
 
 import random
 import time
+from typing import Any
 
 import structlog
 from limits import RateLimitItemPerMinute
@@ -24,9 +25,9 @@ class RequestRate:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
         if redis is not None and redis.client is not None:
-            storage = RedisStorage(
-                "redis://", implementation="redispy", key_prefix="ai-rate", connection_pool=redis.client.connection_pool
-            )
+            # Over the process's own client: its time limits hold here too. The library's types know only plain options.
+            pool: Any = redis.client.connection_pool
+            storage = RedisStorage("redis://", implementation="redispy", key_prefix="ai-rate", connection_pool=pool)
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
     async def take(self, provider: str) -> float:

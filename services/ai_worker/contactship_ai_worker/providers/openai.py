@@ -74,7 +74,7 @@ class OpenAIProvider:
             response = await self._client.chat.completions.with_raw_response.create(
                 model=self.model,
                 messages=_messages(request, in_words=mode > 0),  # type: ignore[arg-type]
-                response_format=_response_format(request.output_model, mode),  # type: ignore[arg-type]
+                response_format=_response_format(request.output_model, mode),
                 extra_body={self._limit_name: request.max_output_tokens},
             )
             body = response.http_response.json()

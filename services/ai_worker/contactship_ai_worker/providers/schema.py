@@ -56,7 +56,7 @@ def _walk(root: Schema, render: Callable[[Schema, Schema, list[Schema]], Schema]
         if len(node.get("allOf", [])) == 1:
             return visit({**node["allOf"][0], **{k: v for k, v in node.items() if k != "allOf"}}, seen)
         properties = {name: visit(child, seen) for name, child in node.get("properties", {}).items()}
-        options = [visit(child, seen) for child in node.get("anyOf", node.get("oneOf", []))]
+        options = [visit(child, seen) for child in node.get("anyOf") or node.get("oneOf") or []]
         children: Schema = {"properties": properties} if "properties" in node else {}
         if isinstance(node.get("items"), dict):
             children["items"] = visit(node["items"], seen)

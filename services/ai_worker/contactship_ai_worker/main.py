@@ -1,0 +1,35 @@
+"""`contactship-ai-worker`: everything that asks a language model."""
+
+from contextlib import AsyncExitStack
+
+import structlog
+
+from contactship_ai_worker.engine import AIEngine
+from contactship_ai_worker.handlers.summarize_lead import SummarizeLead
+from contactship_ai_worker.handlers.summarize_matching import SummarizeMatching
+from contactship_common.runtime import Runtime
+from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
+from contactship_common.tasks.handler import AnyHandler
+from contactship_common.tasks.worker import run_worker
+
+log = structlog.get_logger()
+
+THREADS = 256
+
+
+def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandler]:
+    """The handlers of the `ai` queue, by kind."""
+    settings = runtime.ai
+    engine = AIEngine(settings, runtime.redis)
+    stack.push_async_callback(engine.aclose)
+    if runtime.settings.is_production and settings.local_by_default:
+        log.warning("ai.local_only", hint="no model key is set; name `local` in AI_PROVIDERS if that is meant")
+    log.info("ai.started", providers=list(settings.provider_order))
+    return {
+        LeadSummary.KIND: SummarizeLead(engine, settings),
+        LeadSummaryBatch.KIND: SummarizeMatching(settings),
+    }
+
+
+def main() -> None:
+    run_worker("ai", make_handlers, default_threads=THREADS)
