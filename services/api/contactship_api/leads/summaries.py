@@ -4,24 +4,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from contactship_api.leads.schemas import SummarizeMany, SummaryFilter
 from contactship_common.errors import LeadNotFound
-from contactship_common.models import Batch, BatchItem, Lead, Task, TaskStatus
+from contactship_common.models import Batch, Lead, Task, TaskStatus
+from contactship_common.summaries import add_to_batch, is_fresh
 from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
 from contactship_common.tasks.store import TaskRef
 from contactship_common.uow import UnitOfWork
-
-
-def is_fresh(ttl_seconds: int) -> sa.ColumnElement[bool]:
-    """A summary that is young enough and was made from the facts as they still are."""
-    return sa.and_(
-        col(Lead.summary).is_not(None),
-        col(Lead.summary_facts_at) == col(Lead.facts_changed_at),
-        col(Lead.summary_generated_at) > sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, ttl_seconds),
-    )
 
 
 async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: int) -> TaskRef | None:
@@ -73,7 +64,7 @@ async def request_many(uow: UnitOfWork, body: SummarizeMany, *, ttl_seconds: int
     uow.session.add(batch)
     refs = [uow.enqueue(LeadSummary(lead_id=lead_id)) for lead_id in stale]
     await uow.flush()
-    await add_items(uow.session, batch.id, refs)
+    await add_to_batch(uow.session, batch.id, refs)
     return AcceptedBatch(batch.id, len(refs), batch.not_found, None)
 
 
@@ -87,10 +78,3 @@ async def _request_matching(uow: UnitOfWork, wanted: SummaryFilter) -> AcceptedB
     )
     await uow.flush()
     return AcceptedBatch(batch.id, 0, 0, ref)
-
-
-async def add_items(session: AsyncSession, batch_id: UUID, refs: list[TaskRef]) -> None:
-    """Put tasks into a batch; one that several leads of the batch share counts once."""
-    if refs:
-        rows = [{"batch_id": batch_id, "task_id": ref.id} for ref in refs]
-        await session.execute(sa.insert(BatchItem), rows)
