@@ -36,11 +36,12 @@ def test(arguments: list[str]) -> int:
     guard = Guard()
     try:
         with postgres.temporary_server(guard) as server:
+            # Ctrl-C reaches pytest from the terminal, which then cleans up and says what it has to say. Set before
+            # pytest starts: in the background of a script SIGINT is ignored, and it would inherit that.
+            signal.signal(signal.SIGINT, lambda *_: None)
             environment = {**os.environ, SHARED_POSTGRES: server.admin_url}
             pytest = subprocess.Popen([sys.executable, "-m", "pytest", *defaults, *arguments], env=environment)
             guard.watch(pytest.pid)
-            # Ctrl-C reaches pytest from the terminal, which then cleans up and says what it has to say.
-            signal.signal(signal.SIGINT, lambda *_: None)
             signal.signal(signal.SIGTERM, lambda *_: _interrupt(pytest.pid))
             code = pytest.wait()
             guard.forget(pytest.pid)
