@@ -92,8 +92,7 @@ async def test_an_attack_stays_inside_its_fence(bench: Benches, provider: str, a
     assert set(data) == set(LeadFacts.model_fields)
     assert len(block) <= Limits().input_chars
     assert all(char.isprintable() or char == "\n" for char in data["full_name"])
-    assert "@evil.com" not in block or "e@evil.com" in block
-    assert "jefe@" not in block
+    assert not {"jefe@", "admin@"} & set(re.findall(r"\w+@", block))
     assert "3456-7890" not in block
 
 

@@ -12,7 +12,10 @@ from contactship_ai_worker.lead_summary import LeadFacts, LeadSummaryOutput
 from contactship_ai_worker.local_rules.lead_summary import answer
 from contactship_common.settings.ai import Language
 
-AWKWARD = ["", " ", "\u200b", "\u202eevil", "👩‍👩‍👧‍👦" * 60, "محمد عبد الله" * 20, "x" * 255, "{} {0} %s", "\x00\x1b[31m", "José\n\nPérez", "\ud800"]
+AWKWARD = [
+    "", " ", "\u200b", "\u202eevil", "👩‍👩‍👧‍👦" * 60, "محمد عبد الله" * 20, "x" * 255, "{} {0} %s",
+    "\x00\x1b[31m", "José\n\nPérez", "\ud800",
+]  # fmt: skip
 texts = st.one_of(st.text(max_size=300), st.sampled_from(AWKWARD))
 facts = st.builds(
     LeadFacts,
@@ -55,7 +58,9 @@ def test_minimal_facts_are_enough() -> None:
     assert said.next_action == "Review what is known about this lead and decide the next step."
 
 
-@pytest.mark.parametrize(("country", "word"), [("United Kingdom", "Contact"), ("México", "Contactar"), (None, "Contactar")])
+@pytest.mark.parametrize(
+    ("country", "word"), [("United Kingdom", "Contact"), ("México", "Contactar"), (None, "Contactar")]
+)
 def test_auto_follows_the_country(country: str | None, word: str) -> None:
     facts = LeadFacts(full_name="Sam", status="new", source="web", country=country)
     assert answer(dict(facts), "auto").next_action.split()[0] == word
