@@ -26,8 +26,8 @@ def curls(api_url: str, api_key: str) -> list[str]:
     person = '{"firstName":"Ada","lastName":"Lovelace","email":"ada.\'$(date +%s)\'@example.com"}'
     body = f"-H 'content-type: application/json' -d '{person}'"
     return [
-        f"ID=$(curl -sS -X POST {leads} {key} {body} | tee /dev/stderr | {_pick('id')})",
-        f"TASK=$(curl -sS -X POST {leads}/$ID/summarize {key} | tee /dev/stderr | {_pick('taskId')})",
+        f"ID=$(curl -sS -X POST {leads} {key} {body} | tee -a /dev/stderr | {_pick('id')}); echo",
+        f"TASK=$(curl -sS -X POST {leads}/$ID/summarize {key} | tee -a /dev/stderr | {_pick('taskId')}); echo",
         f'curl -sS "{api_url}/api/v1/tasks/$TASK?wait=10" {key} && echo && curl -sS {leads}/$ID {key} && echo',
     ]
 
