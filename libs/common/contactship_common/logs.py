@@ -51,7 +51,7 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
     # These libraries log a line for every call, some with the address called; ours say what matters.
-    for noisy in ("httpx", "httpcore", "httpx2", "openai", "google_genai", "dramatiq", "uvicorn.access", "alembic"):
+    for noisy in ("httpx", "httpcore", "httpx2", "openai", "google_genai", "dramatiq", "uvicorn", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for name in ignored_names_set():
         structlog.get_logger().warning("setting.ignored", name=name, reason="it has no meaning in Contactship")

@@ -11,7 +11,7 @@ from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
-from contactship_api.http import docs, problems
+from contactship_api.http import docs, problems, swagger
 from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
@@ -49,15 +49,17 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         except DATABASE_AWAY as error:
             # Readiness says so until PostgreSQL is there; the next start makes the admin.
             log.warning("admin.not_checked", error=type(error).__name__)
+        log.info("api.started", port=settings.port)
         yield
         await gateway.close()
+        log.info("api.stopped")
 
     app = FastAPI(
         title=health.NAME,
         version=health.VERSION,
         description=health.DESCRIPTION,
         lifespan=lifespan,
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
@@ -68,6 +70,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         app.include_router(feature.router, prefix=API)
     problems.install(app)
     docs.install(app)
+    swagger.install(app)
     if settings.cors_origin:
         everyone = "*" in settings.cors_origin
         app.add_middleware(

@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from contactship_api.http.aliases import API
 from contactship_api.http.client_address import Network, client_address
 from contactship_api.http.problems import PayloadTooLarge
 from contactship_common import metrics
@@ -30,6 +31,15 @@ def _header(scope: Scope, name: bytes) -> str:
         if key == name:
             return str(value.decode("latin-1"))
     return ""
+
+
+def _route_of(scope: Scope) -> str:
+    """The route's template, such as `/api/v1/leads/{lead_id}`: few values, and no ids in metrics and logs."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    if template is None:
+        return "unmatched"
+    # An included router's routes know their own part of the path only.
+    return f"{API}{template}" if scope["path"].startswith(API) and not template.startswith(API) else template
 
 
 class RequestContext:
@@ -106,7 +116,7 @@ class RequestContext:
 
     def _finish(self, scope: Scope, status: int, started: float) -> None:
         seconds = time.perf_counter() - started
-        route = getattr(scope.get("route"), "path", None) or "unmatched"
+        route = _route_of(scope)
         metrics.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(seconds)
         if route in _QUIET:
