@@ -38,7 +38,6 @@ class ApiSettings(SettingsGroup):
     environment: Environment = setting(Environment.DEVELOPMENT, "ENVIRONMENT", "NODE_ENV", about="See core.")
     host: str = setting("0.0.0.0", "HOST", about="Address to listen on.")  # noqa: S104  # containers publish it
     port: int = setting(3000, "PORT", "APP_PORT", ge=0, le=65_535, about="Port to listen on.")
-    public_base_url: str = setting("", "PUBLIC_BASE_URL", about="How the outside reaches this API (https://…).")
     cors_origin: CommaList = setting(
         [], "CORS_ORIGIN", "ALLOWED_ORIGINS", about="Origins, comma separated; `*` for all (then without credentials)."
     )

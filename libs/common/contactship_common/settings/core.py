@@ -140,8 +140,6 @@ class CoreSettings(SettingsGroup):
     task_retention_days: int = setting(
         30, "TASK_RETENTION_DAYS", ge=1, unit="days", about="Finished tasks are deleted after this long."
     )
-    sentry_dsn: str = setting("", "SENTRY_DSN", about="Error reports go there when set.", secret=True)
-    otel_endpoint: str = setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", about="Traces go there when set.")
 
     @model_validator(mode="after")
     def _build_urls(self) -> Self:
