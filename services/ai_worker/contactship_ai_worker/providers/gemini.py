@@ -31,6 +31,7 @@ from contactship_ai_worker.providers.base import (
     validate,
 )
 from contactship_ai_worker.providers.hints import error_details, header_hint, retry_info_hint
+from contactship_ai_worker.providers.http import SpreadClient
 from contactship_ai_worker.providers.openai import REPAIR_TURN, repair_instruction
 from contactship_ai_worker.providers.schema import gemini_schema, schema_in_words
 
@@ -51,10 +52,7 @@ class GeminiProvider:
     def __init__(self, *, key: str, base_url: str, model: str, timeout_seconds: float, connections: int) -> None:
         self.model = model
         self._plain: defaultdict[type[BaseModel], bool] = defaultdict(bool)
-        self._http = httpx2.AsyncClient(
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-            timeout=timeout_seconds,
-        )
+        self._http = SpreadClient(connections=connections, timeout_seconds=timeout_seconds)
         self._client = genai.Client(
             api_key=key,
             vertexai=False,
