@@ -44,6 +44,7 @@ _PROTECTED = re.compile(
 )
 _GROUPED_NUMBER = re.compile(r"\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3}){2,}")
 _DECIMAL = re.compile(r"\d+\.\d+")
+_ROUND_RANGE = re.compile(rf"\d{{1,4}}[05]0 ?[{_DASHES}] ?\d{{1,4}}[05]0")
 _ONLY_SPACED_EQUAL_GROUPS = re.compile(r"\d{4}(?: \d{4})+|\d{3}(?: \d{3}){3,}")
 _PHONE_WORD = re.compile(
     r"(?:tel|tel[eé]fono|cel|celular|m[oó]vil|fono|phone|mobile|cell|whatsapp|wsp|wa|sms|fax|ll[aá]m\w*|call\w*|"
@@ -112,6 +113,8 @@ def _is_phone(candidate: str, before: str) -> bool:
     if number.isdigit():
         # Bare digits: ids have any length, numbers one can dial without an area code are too short to tell.
         return 9 <= len(digits) <= 15 or (len(digits) == 8 and digits[0] in "6789" and _dialable(digits))
+    if _ROUND_RANGE.fullmatch(number):  # "1200-1500": somebody's budget
+        return False
     if _DECIMAL.fullmatch(number) or _GROUPED_NUMBER.fullmatch(number):
         return len(digits) == 9 and digits[0] in "6789" and _dialable(digits)
     if _ONLY_SPACED_EQUAL_GROUPS.fullmatch(number):  # "1200 1300 1400" is a list of prices more often than not

@@ -4,12 +4,12 @@ What follows from a failure stands in `outcomes.TABLE`; this file only carries i
 """
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
-import structlog
 import tenacity
 from pydantic import BaseModel
 from sqlmodel import SQLModel
@@ -32,14 +32,13 @@ from contactship_ai_worker.prompts import Prompt
 from contactship_ai_worker.providers.base import Provider, ProviderError, T, TimedOut, Usage
 from contactship_ai_worker.providers.build import build_providers
 from contactship_ai_worker.rate import RequestRate
+from contactship_ai_worker.recording import Recorder
 from contactship_ai_worker.run import Answer, Run, answer
-from contactship_common.models.ai_call import AICall, CallOutcome
+from contactship_common.models.ai_call import CallOutcome
 from contactship_common.redis_edge import RedisEdge
 from contactship_common.settings.ai import AISettings
 from contactship_common.tasks import journal
 from contactship_common.tasks.outcomes import RetryLater, TaskError
-
-log = structlog.get_logger()
 
 _SOON_TRIES = 3
 _SOON_SECONDS = 5.0
@@ -73,8 +72,7 @@ class AIEngine:
         self._circuits = {provider.name: CircuitBreaker(provider.name, clock=clock) for provider in self._providers}
         self._in_flight = asyncio.Semaphore(settings.ai_concurrency)
         self._rate = RequestRate(settings.ai_requests_per_minute, redis)
-        self._prices = PriceList(settings.prices)
-        self._keep = keep
+        self._recorder = Recorder(PriceList(settings.prices), keep)
         self._sleep = sleep
 
     @property
@@ -199,22 +197,24 @@ class AIEngine:
             if ticket is None:
                 raise NotAsked(unavailable(circuit.out_seconds))
             started = time.perf_counter()
+            keep = functools.partial(self._recorder.record, run, provider)
             try:
                 async with asyncio.timeout(self._settings.ai_timeout):
                     reply = await provider.complete(run.request())
             except (ProviderError, TimeoutError) as raised:
                 error = raised if isinstance(raised, ProviderError) else TimedOut()
                 self._tell(circuit, ticket, error)
-                self._journal(provider, run, started, rule_of(error).recorded_as, error.usage, error.code)
+                recorded_as = rule_of(error).recorded_as
+                keep(seconds=_since(started), outcome=recorded_as, usage=error.usage, code=error.code)
                 raise error from None
             except BaseException as raised:
                 # Cancelled (shutdown, the kind's time limit) or a bug: the vendor may charge for it all the same.
                 circuit.abandoned(ticket)
                 code = "cancelled" if isinstance(raised, asyncio.CancelledError) else type(raised).__name__
-                self._journal(provider, run, started, CallOutcome.ERROR, Usage(), code)
+                keep(seconds=_since(started), outcome=CallOutcome.ERROR, usage=Usage(), code=code)
                 raise
             circuit.succeeded(ticket)
-            self._journal(provider, run, started, CallOutcome.SUCCESS, reply.usage)
+            keep(seconds=_since(started), outcome=CallOutcome.SUCCESS, usage=reply.usage)
             return reply.value
 
     def _tell(self, circuit: CircuitBreaker, ticket: int, error: ProviderError) -> None:
@@ -227,38 +227,10 @@ class AIEngine:
             case Circuit.ANSWERED:
                 circuit.answered(ticket)
 
-    def _journal(
-        self,
-        provider: Provider,
-        run: Run[T],
-        started: float,
-        outcome: CallOutcome,
-        usage: Usage,
-        code: str = "",
-    ) -> None:
-        run.usage += usage
-        latency_ms = round((time.perf_counter() - started) * 1000)
-        row = AICall(
-            task_id=run.task_id,
-            kind=run.kind,
-            provider=provider.name,
-            model=provider.model[:128],
-            prompt=run.prompt.name,
-            prompt_version=run.prompt.version,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_micro_usd=self._prices.cost_micro_usd(provider.model, usage),
-            latency_ms=latency_ms,
-            outcome=outcome.value,
-            error_code=code[:64] or None,
-        )
-        self._keep(row)
-        log.info(
-            "ai_call.finished", provider=provider.name, model=provider.model, prompt=run.prompt.name,
-            outcome=outcome.value, error_code=code or None, latency_ms=latency_ms, input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-        )  # fmt: skip
-
 
 def _is_over_soon(error: BaseException) -> bool:
     return isinstance(error, ProviderError) and rule_of(error).again is Again.SOON
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
