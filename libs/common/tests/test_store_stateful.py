@@ -11,12 +11,10 @@ from common_testkit import Ended, Plain, Waiting
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -31,7 +29,7 @@ from contactship_common.uow import unit_of_work
 
 MAX_WAIT = 40.0
 ENDED = ("succeeded", "failed", "cancelled")
-names = st.sampled_from(["a", "b"])
+names = st.sampled_from(["a", "a", "b"])
 
 
 class TaskMachine(RuleBasedStateMachine):
@@ -41,18 +39,26 @@ class TaskMachine(RuleBasedStateMachine):
     runtime: ClassVar[Runtime]
     connection: ClassVar[psycopg.Connection[dict[str, Any]]]
 
-    tasks: Bundle[UUID] = Bundle("tasks")
-    claims: Bundle[store.ClaimedTask] = Bundle("claims")
-
     @initialize()
     def start_empty(self) -> None:
         self.connection.execute("TRUNCATE tasks CASCADE")
         self.dispatcher = Dispatcher(self.runtime)
         self.before: dict[UUID, dict[str, Any]] = {}
+        self.held: list[store.ClaimedTask] = []  # what workers hold, stale or not
         self.accepted: dict[UUID, int] = {}  # calls of enqueue by the task they were given
         self.owed_runs: dict[UUID, int] = {}  # a rerun asked for in run n: run n + 1 must begin
         self.may_count: set[UUID] = set()
         self.may_reset: set[UUID] = set()
+
+    def one_task(self, data: st.DataObject, *statuses: str) -> UUID:
+        """Mostly a task in one of these states, sometimes any."""
+        fitting = [task_id for task_id, row in self.before.items() if row["status"] in statuses]
+        return data.draw(st.sampled_from([*fitting * 3, *self.before]), label="task")
+
+    def one_claim(self, data: st.DataObject) -> store.ClaimedTask:
+        """Mostly a live run, sometimes a stale one."""
+        live = [c for c in self.held if (r := self.before[c.id])["status"] == "running" and r["run_no"] == c.run_no]
+        return data.draw(st.sampled_from([*live * 3, *self.held]), label="claim")
 
     def await_(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(coroutine)
@@ -74,17 +80,21 @@ class TaskMachine(RuleBasedStateMachine):
             return uow.enqueue(task, **options)
 
     @rule(
-        target=tasks,
-        kind=st.sampled_from([Plain, Waiting, Ended]),
+        kind=st.sampled_from([Ended, Waiting, Ended, Plain]),
         name=names,
-        delay=st.sampled_from([0.0, 0.0, 30.0]),
+        delay=st.sampled_from([0.0, 0.0, 0.0, 30.0]),
         max_wait=st.sampled_from([None, MAX_WAIT]),
         rerun=st.booleans(),
         priority=st.sampled_from([None, 10, 200]),
     )
     def enqueue(
         self, kind: Any, name: str, delay: float, max_wait: float | None, rerun: bool, priority: int | None
-    ) -> UUID:
+    ) -> None:
+        self.ask(kind, name, delay, max_wait, rerun, priority)
+
+    def ask(
+        self, kind: Any, name: str, delay: float, max_wait: float | None, rerun: bool, priority: int | None
+    ) -> None:
         slot = kind(name=name).slot()
         before = self.rows()
         holder = next((row for row in before.values() if slot and row["slot"] == slot), None)
@@ -110,40 +120,57 @@ class TaskMachine(RuleBasedStateMachine):
                 self.owed_runs[ref.id] = holder["run_no"]
         assert after[ref.id]["status"] not in ENDED
         self.accepted[ref.id] = self.accepted.get(ref.id, 0) + 1
-        return ref.id
 
-    @rule(target=claims, task_id=tasks)
-    def claim(self, task_id: UUID) -> Any:
+    @precondition(lambda self: any(row["slot"] for row in self.before.values()))
+    @rule(data=st.data(), rerun=st.booleans(), delay=st.sampled_from([0.0, 30.0]))
+    def ask_again(self, data: st.DataObject, rerun: bool, delay: float) -> None:
+        held = [row for row in self.before.values() if row["slot"]]
+        row = data.draw(st.sampled_from(held), label="holder")
+        kind = Ended if row["kind"] == Ended.KIND else Waiting
+        self.ask(kind, row["payload"]["name"], delay, None, rerun, None)
+
+    @precondition(lambda self: self.before)
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        task_id = self.one_task(data, "queued")
         before = self.rows()[task_id]
         claim = self.await_(store.claim(self.runtime.db.fast, task_id, owner="w", lease_seconds=30))
         if claim is None:
             assert before["status"] != "queued" or not before["is_due"]
-            return multiple()
+            return
         assert before["status"] == "queued"
         assert before["is_due"]
         assert claim.run_no == before["run_no"] + 1
         if self.owed_runs.get(task_id, claim.run_no) < claim.run_no:
             del self.owed_runs[task_id]
-        return claim
+        self.held.append(claim)
 
-    @rule(task_id=tasks)
-    def time_passes(self, task_id: UUID) -> None:
+    @precondition(lambda self: self.before)
+    @rule(data=st.data())
+    def time_passes(self, data: st.DataObject) -> None:
+        task_id = self.one_task(data, "queued")
         self.connection.execute(
             "UPDATE tasks SET run_at = now() - interval '1 s', published_at = published_at - interval '1 h' "
             "WHERE id = %s AND status = 'queued'",
             [task_id],
         )
-        self.before = self.rows()
+        self.before = self.rows()  # nobody did this, so no rule of a step applies
 
-    @rule(claim=claims)
-    def the_lease_runs_out(self, claim: store.ClaimedTask) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def the_lease_runs_out(self, data: st.DataObject) -> None:
+        claim = self.one_claim(data)
         self.connection.execute(
             "UPDATE tasks SET lease_until = now() - interval '1 s' "
             "WHERE id = %s AND run_no = %s AND status = 'running'",
             [claim.id, claim.run_no],
         )
+        self.the_dispatcher_ticks()
 
     @rule()
+    def tick(self) -> None:
+        self.the_dispatcher_ticks()
+
     def the_dispatcher_ticks(self) -> None:
         before = self.rows()
         lost = {
@@ -167,8 +194,10 @@ class TaskMachine(RuleBasedStateMachine):
         async with self.runtime.db.sessions() as session, session.begin():
             return await store.finish(session, claim, status, result={}, counted=counted)
 
-    @rule(claim=claims, status=st.sampled_from(ENDED), counted=st.booleans())
-    def finish(self, claim: store.ClaimedTask, status: str, counted: bool) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), status=st.sampled_from(ENDED), counted=st.booleans())
+    def finish(self, data: st.DataObject, status: str, counted: bool) -> None:
+        claim = self.one_claim(data)
         ours, before = self.is_ours(claim), self.rows()
         if counted:
             self.may_count.add(claim.id)
@@ -184,8 +213,10 @@ class TaskMachine(RuleBasedStateMachine):
         async with self.runtime.db.sessions() as session, session.begin():
             return await store.requeue(session, claim, delay_seconds=delay, counted=counted, error=None)
 
-    @rule(claim=claims, counted=st.booleans(), delay=st.sampled_from([0.0, 20.0]))
-    def requeue_or_hand_back(self, claim: store.ClaimedTask, counted: bool, delay: float) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), counted=st.booleans(), delay=st.sampled_from([0.0, 0.0, 20.0]))
+    def requeue_or_hand_back(self, data: st.DataObject, counted: bool, delay: float) -> None:
+        claim = self.one_claim(data)
         ours, before = self.is_ours(claim), self.rows()
         if counted:
             self.may_count.add(claim.id)
@@ -195,29 +226,37 @@ class TaskMachine(RuleBasedStateMachine):
         else:
             assert self.rows() == before, "a stale run changes nothing"
 
-    @rule(claim=claims)
-    def renew(self, claim: store.ClaimedTask) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        claim = self.one_claim(data)
         ours = self.is_ours(claim)
         pair = (claim.id, claim.run_no)
         kept = self.await_(store.renew(self.runtime.db.fast, [pair], lease_seconds=30))
         assert kept == ({pair} if ours else set())
 
-    @rule(claim=consumes(claims))
-    def the_worker_is_killed(self, claim: store.ClaimedTask) -> None:
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def the_worker_is_killed(self, data: st.DataObject) -> None:
         """Nobody will ever finish this run; only its lease frees the task."""
+        self.held.remove(self.one_claim(data))
 
     async def _by_hand(self, action: Any, argument: Any) -> Any:
         async with self.runtime.db.sessions() as session, session.begin():
             return await action(session, argument)
 
-    @rule(task_id=tasks)
-    def cancel(self, task_id: UUID) -> None:
+    @precondition(lambda self: self.before)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        task_id = self.one_task(data, "queued")
         queued = self.rows()[task_id]["status"] == "queued"
         assert self.await_(self._by_hand(store.cancel, [task_id])) == ({task_id} if queued else set())
         self.owed_runs.pop(task_id, None)
 
-    @rule(task_id=tasks)
-    def retry_by_hand(self, task_id: UUID) -> None:
+    @precondition(lambda self: self.before)
+    @rule(data=st.data())
+    def retry_by_hand(self, data: st.DataObject) -> None:
+        task_id = self.one_task(data, "failed")
         failed = self.rows()[task_id]["status"] == "failed"
         self.may_reset.add(task_id)
         assert self.await_(self._by_hand(store.retry, task_id)) == failed
@@ -269,8 +308,8 @@ def test_whatever_happens_in_whatever_order_tasks_keep_their_promises(machine: t
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=30,
+            max_examples=150,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
