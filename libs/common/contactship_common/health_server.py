@@ -1,6 +1,7 @@
 """The small HTTP port of a worker or the scheduler: liveness, readiness, metrics."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,18 +55,20 @@ class HealthServer:
         Raises:
             RuntimeError: the port is taken.
         """
-        self._task = asyncio.create_task(self._serve())
+        host, port = self._server.config.host, self._server.config.port
+        # Bound here: uvicorn would log a line of its own and leave by SystemExit.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            listener = socket.create_server((host, port), family=family)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise RuntimeError(f"WORKER_HEALTH_PORT {port} on {host} cannot be used: {why}") from error
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not self._server.started:
             if self._task.done():
                 self._task.result()
-                raise RuntimeError(f"WORKER_HEALTH_PORT {self._server.config.port} cannot be used")
+                raise RuntimeError("the health server ended while it was starting")
             await asyncio.sleep(0.005)
-
-    async def _serve(self) -> None:
-        try:
-            await self._server.serve()
-        except SystemExit as error:  # uvicorn's way of saying that it cannot bind
-            raise RuntimeError(f"WORKER_HEALTH_PORT {self._server.config.port} is taken or not allowed") from error
 
     async def stop(self) -> None:
         self._server.should_exit = True
