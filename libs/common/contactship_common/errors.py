@@ -109,3 +109,43 @@ class DatabaseUnavailable(Unavailable):
 
 class SearchTooBroad(Unavailable):
     code, title = "search_too_broad", "The search took too long; narrow it down"
+
+
+class EmailTaken(Conflict):
+    code, title = "email_taken", "An account with this e-mail exists already"
+
+
+class LastAdmin(Conflict):
+    code, title = "last_admin", "The last active ADMIN can be neither demoted nor deactivated"
+
+
+class UserNotFound(NotFound):
+    code, title = "user_not_found", "There is no user with this id"
+
+
+class ApiKeyNotFound(NotFound):
+    code, title = "api_key_not_found", "There is no API key with this id"
+
+
+class RoleNotAllowed(Forbidden):
+    code, title = "role_not_allowed", "Only an ADMIN may make an account with this role"
+
+
+class RegistrationClosed(Forbidden):
+    code, title = "registration_closed", "Accounts are made by an ADMIN here"
+
+
+class PeopleOnly(Forbidden):
+    code, title = "people_only", "This is for people who logged in, not for API keys"
+
+
+class InvalidRefreshToken(Unauthenticated):
+    """Recorded even though it is refused: a token that is used again may be stolen."""
+
+    code, title = "invalid_refresh_token", "The refresh token is wrong, used, expired or revoked"
+    keeps_effects = True
+
+
+class WrongPassword(Unprocessable):
+    code, title = "wrong_password", "The current password is wrong"
+    keeps_effects = True

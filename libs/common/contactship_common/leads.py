@@ -1,6 +1,15 @@
 """Rules about leads that the gateway and the workers share: how they are normalised, found and shown to a model."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import phonenumbers
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from contactship_common.models import Lead, LeadPhone, Person
 
 SUMMARY_FACT_FIELDS = frozenset(
     {
@@ -37,3 +46,29 @@ def search_text(first_name: str, last_name: str, email: str | None, phone: str |
 def name_sort(first_name: str, last_name: str) -> str:
     """What `sort=name` orders by."""
     return f"{last_name} {first_name}".strip().lower()
+
+
+async def claim_phone(session: AsyncSession, phone_e164: str, lead_id: UUID) -> None:
+    """The first lead with a number answers it; a second keeps the number on its person only."""
+    row = insert(LeadPhone).values(phone_e164=phone_e164, lead_id=lead_id)
+    await session.execute(row.on_conflict_do_nothing())
+
+
+async def release_phones(session: AsyncSession, lead_ids: Sequence[UUID], *, keep: str | None = None) -> None:
+    """These leads no longer answer their numbers (but `keep`); the oldest other lead with the same number does."""
+    released = (
+        sa.delete(LeadPhone)
+        .where(col(LeadPhone.lead_id).in_(lead_ids), col(LeadPhone.phone_e164).is_distinct_from(keep))
+        .returning(col(LeadPhone.phone_e164))
+    )
+    # In one order everywhere, so that two of these never wait for each other.
+    for phone in sorted((await session.execute(released)).scalars()):
+        next_lead = (
+            sa.select(col(Lead.id))
+            .join(Person, col(Person.id) == col(Lead.person_id))
+            .where(col(Person.phone_e164) == phone, col(Lead.id).not_in(lead_ids))
+            .order_by(col(Lead.id))
+            .limit(1)
+        )
+        if (heir := (await session.execute(next_lead)).scalar_one_or_none()) is not None:
+            await claim_phone(session, phone, heir)

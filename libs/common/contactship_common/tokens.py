@@ -21,9 +21,12 @@ class AccessClaims:
     email: str
     role: str
     expires_at: int
+    family: UUID | None
 
 
-def issue_access_token(settings: ApiSettings, *, user_id: UUID, email: str, role: str) -> tuple[str, int]:
+def issue_access_token(
+    settings: ApiSettings, *, user_id: UUID, email: str, role: str, family: UUID | None = None
+) -> tuple[str, int]:
     """A signed token and its life in seconds."""
     now = int(time.time())
     claims = {
@@ -36,6 +39,8 @@ def issue_access_token(settings: ApiSettings, *, user_id: UUID, email: str, role
         "exp": now + settings.jwt_expires_in,
         "jti": new_id().hex,
     }
+    if family is not None:
+        claims["fam"] = str(family)
     return jwt.encode(claims, settings.jwt_secret, algorithm=_ALGORITHM), settings.jwt_expires_in
 
 
@@ -51,7 +56,10 @@ def verify_access_token(settings: ApiSettings, token: str) -> AccessClaims | Non
             )
             if claims.get("typ") != _TYPE:
                 return None
-            return AccessClaims(UUID(claims["uid"]), str(claims["email"]), str(claims["role"]), int(claims["exp"]))
+            family = UUID(claims["fam"]) if "fam" in claims else None
+            return AccessClaims(
+                UUID(claims["uid"]), str(claims["email"]), str(claims["role"]), int(claims["exp"]), family
+            )
         except jwt.InvalidSignatureError:
             continue  # perhaps it was signed with the secret before a rotation
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):

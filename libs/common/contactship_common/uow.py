@@ -110,12 +110,15 @@ class UnitOfWork:
         self.forget(*task.cache_keys())
         return ref
 
-    def audit(self, action: str, entity_type: str | None = None, entity_id: object = None, **data: Any) -> None:
-        """Record an act in the same transaction. `data` carries no secret and no unmasked personal data."""
+    def audit(
+        self, action: str, entity_type: str | None = None, entity_id: object = None, *, actor: str = "", **data: Any
+    ) -> None:
+        """Record an act in the same transaction. `data` carries no secret and no unmasked personal data; `actor` is
+        for acts that make the caller known, such as a login."""
         self._audit.append(
             {
                 "id": new_id(),
-                "actor": self.context.actor,
+                "actor": actor or self.context.actor,
                 "action": action,
                 "entity_type": entity_type,
                 "entity_id": str(entity_id) if entity_id is not None else None,

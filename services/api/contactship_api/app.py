@@ -7,6 +7,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from contactship_api.api_keys import routes as api_keys
+from contactship_api.audit import routes as audit
 from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.gateway import Gateway
@@ -15,8 +17,10 @@ from contactship_api.http import docs, problems, swagger
 from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
+from contactship_api.http.route import count
 from contactship_api.leads import routes as leads
 from contactship_api.tasks import routes as tasks
+from contactship_api.users import routes as users
 from contactship_common import passwords
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.settings import ApiSettings, CoreSettings
@@ -42,17 +46,19 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await gateway.open()
-        await passwords.warm_up()
         try:
-            async with unit_of_work(gateway.runtime) as uow:
-                await ensure_first_admin(uow, settings.first_admin())
-        except DATABASE_AWAY as error:
-            # Readiness says so until PostgreSQL is there; the next start makes the admin.
-            log.warning("admin.not_checked", error=type(error).__name__)
-        log.info("api.started", port=settings.port)
-        yield
-        await gateway.close()
-        log.info("api.stopped")
+            await passwords.warm_up()
+            try:
+                async with unit_of_work(gateway.runtime) as uow:
+                    await ensure_first_admin(uow, settings.first_admin())
+            except DATABASE_AWAY as error:
+                # Readiness says so until PostgreSQL is there; the next start makes the admin.
+                log.warning("admin.not_checked", error=type(error).__name__)
+            log.info("api.started", port=settings.port)
+            yield
+        finally:
+            await gateway.close()
+            log.info("api.stopped")
 
     app = FastAPI(
         title=health.NAME,
@@ -66,9 +72,9 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     app.include_router(health.router)
-    for feature in (auth, leads, tasks):
+    for feature in (auth, users, api_keys, audit, leads, tasks):
         app.include_router(feature.router, prefix=API)
-    problems.install(app)
+    problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     docs.install(app)
     swagger.install(app)
     if settings.cors_origin:

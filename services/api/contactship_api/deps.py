@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contactship_api.access.permissions import Principal
 from contactship_api.gateway import Gateway
 from contactship_api.http.idempotency import IdempotentRequest
+from contactship_api.http.problems import from_database
 from contactship_common.errors import ContactshipError
 from contactship_common.uow import Context, UnitOfWork, unit_of_work
 
@@ -57,11 +59,12 @@ async def _open_idempotent_uow(
             if once is not None:
                 await once.begin(uow)
             yield uow
-        except ContactshipError as error:
-            if not error.keeps_effects:
+        except (ContactshipError, sa.exc.DBAPIError) as error:
+            refusal = error if isinstance(error, ContactshipError) else from_database(error)
+            if refusal is None or not refusal.keeps_effects:
                 await uow.rollback()
-            if once is not None:
-                await once.keep_refusal(uow, error)
+            if once is not None and refusal is not None:
+                await once.keep_refusal(uow, refusal)
             await uow.commit()
             raise
         except BaseException:

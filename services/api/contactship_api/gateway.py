@@ -15,7 +15,7 @@ class Gateway:
         self.settings = settings
         self.runtime = Runtime(core)
         self.authenticator = Authenticator(settings, self.runtime.db)
-        self.login_limits = LoginLimits(settings, core.redis_url)
+        self.login_limits = LoginLimits(settings, self.runtime.redis)
         self.waiter = TaskWaiter(core.redis_url)
 
     async def open(self) -> None:

@@ -1,5 +1,6 @@
 """Tables, one file a subject. Importing this package registers all of them."""
 
+from contactship_common.models.access import ApiKey, TokenFamily
 from contactship_common.models.ai_call import AICall
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.idempotency import IdempotencyRecord
@@ -10,6 +11,7 @@ from contactship_common.models.worker import WorkerHeartbeat
 
 __all__ = [
     "AICall",
+    "ApiKey",
     "AuditLog",
     "Batch",
     "BatchItem",
@@ -23,6 +25,7 @@ __all__ = [
     "Role",
     "Task",
     "TaskStatus",
+    "TokenFamily",
     "User",
     "WorkerHeartbeat",
 ]

@@ -61,6 +61,18 @@ class ApiSettings(SettingsGroup):
     jwt_expires_in: Annotated[int, BeforeValidator(parse_duration_seconds)] = setting(
         3_600, "JWT_EXPIRES_IN", unit="seconds, or 15m / 1h", about="Life of an access token."
     )
+    refresh_expires_in: Annotated[int, BeforeValidator(parse_duration_seconds)] = setting(
+        2_592_000,
+        "REFRESH_EXPIRES_IN",
+        "JWT_REFRESH_EXPIRES_IN",
+        unit="seconds, or 7d",
+        about="A login that is not refreshed for this long has ended.",
+    )
+    allow_self_registration: bool | None = setting(
+        None,
+        "ALLOW_SELF_REGISTRATION",
+        about="Whether strangers may register as SALES_AGENT; unset: only outside production.",
+    )
     api_secret_key: str = setting(
         "",
         "API_SECRET_KEY",
@@ -108,6 +120,13 @@ class ApiSettings(SettingsGroup):
         if self.super_admin_password == DEVELOPMENT_ADMIN_PASSWORD:
             raise ValueError("SUPER_ADMIN_PASSWORD must not be the default in production")
         return self
+
+    @property
+    def registration_is_open(self) -> bool:
+        """Whether somebody without credentials may make a SALES_AGENT."""
+        if self.allow_self_registration is None:
+            return self.environment is not Environment.PRODUCTION
+        return self.allow_self_registration
 
     def first_admin(self) -> tuple[str, str, str] | None:
         """E-mail, password and name of the first ADMIN; None where none may be made (production without both)."""

@@ -1,39 +1,46 @@
-"""From headers to a Principal. A verified token is remembered until it expires; its user is looked at again after
-a quarter of a minute, so that a deactivation or a changed role is in force everywhere within 30 s."""
+"""From headers to a Principal.
+
+What was verified is remembered and looked at again after a quarter of a minute, so that a deactivation, a changed
+role, a logout or a deleted key is in force everywhere within 30 s, and a busy caller costs a query every 15 s.
+"""
 
 import hashlib
 import hmac
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import Request
+from sqlmodel import col
 
-from contactship_api.access.permissions import Principal, person, root_key
+from contactship_api.access.permissions import Principal, machine, person, root_key
+from contactship_common import api_keys
 from contactship_common.db import Database
 from contactship_common.errors import Unauthenticated
-from contactship_common.models import User
+from contactship_common.models import ApiKey, TokenFamily, User
 from contactship_common.settings import ApiSettings
 from contactship_common.tokens import AccessClaims, verify_access_token
 
-_USER_FRESH_SECONDS = 15.0
+FRESH_SECONDS = 15.0
 _REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
 class _Known:
-    claims: AccessClaims
     principal: Principal
     checked_at: float
+    claims: AccessClaims | None = None  # None: an API key
 
 
 class Authenticator:
-    """One a process; remembers the tokens it has verified, at most 10,000 of them."""
+    """One a process; remembers at most 10,000 verified tokens and keys, by their hash."""
 
-    def __init__(self, settings: ApiSettings, db: Database) -> None:
+    def __init__(self, settings: ApiSettings, db: Database, *, fresh_seconds: float = FRESH_SECONDS) -> None:
         self._settings = settings
         self._db = db
+        self._fresh_seconds = fresh_seconds
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     async def principal(self, request: Request) -> Principal | None:
@@ -44,7 +51,7 @@ class Authenticator:
         """
         key = request.headers.get("x-api-key")
         if key is not None:
-            return self._machine(key)
+            return await self._machine(key)
         authorization = request.headers.get("authorization")
         if authorization is None:
             return None
@@ -53,39 +60,84 @@ class Authenticator:
             raise Unauthenticated
         return await self._person(token.strip())
 
-    def _machine(self, key: str) -> Principal:
-        secret = self._settings.api_secret_key
-        if secret and hmac.compare_digest(key.encode(), secret.encode()):
-            return root_key()
-        raise Unauthenticated
+    def forget_user(self, user_id: UUID) -> None:
+        """Look at this user's tokens again at their next request to this process."""
+        for digest in [d for d, known in self._known.items() if known.principal.id == user_id]:
+            del self._known[digest]
 
-    async def _person(self, token: str) -> Principal:
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    async def _machine(self, text: str) -> Principal:
+        secret = self._settings.api_secret_key
+        if secret and hmac.compare_digest(text.encode(), secret.encode()):
+            return root_key()
+        digest = _digest(text)
         known = self._known.get(digest)
-        if known is not None and known.claims.expires_at > time.time():
-            if time.monotonic() - known.checked_at < _USER_FRESH_SECONDS:
-                return known.principal
-            claims = known.claims
-        else:
-            self._known.pop(digest, None)
-            verified = verify_access_token(self._settings, token)
-            if verified is None:
-                raise Unauthenticated
-            claims = verified
-        principal = await self._look_at_user(claims)
+        if known is not None and self._is_fresh(known):
+            return known.principal
+        self._known.pop(digest, None)
+        presented = api_keys.parse_key(text)
+        principal = await self._look_at_key(presented) if presented else None
         if principal is None:
-            self._known.pop(digest, None)
             raise Unauthenticated
-        self._known[digest] = _Known(claims, principal, time.monotonic())
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._remember(digest, _Known(principal, time.monotonic()))
         return principal
 
+    async def _person(self, token: str) -> Principal:
+        digest = _digest(token)
+        known = self._known.get(digest)
+        claims = known.claims if known is not None else None
+        if claims is not None and claims.expires_at <= time.time():
+            claims = None
+        if known is not None and claims is not None and self._is_fresh(known):
+            return known.principal
+        self._known.pop(digest, None)
+        claims = claims or verify_access_token(self._settings, token)
+        principal = await self._look_at_user(claims) if claims else None
+        if principal is None:
+            raise Unauthenticated
+        self._remember(digest, _Known(principal, time.monotonic(), claims))
+        return principal
+
+    def _is_fresh(self, known: _Known) -> bool:
+        return time.monotonic() - known.checked_at < self._fresh_seconds
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        self._known[digest] = known
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
     async def _look_at_user(self, claims: AccessClaims) -> Principal | None:
-        """The user as it is now; None if it is gone, inactive, or its role is no longer the token's."""
+        """The user as it is now; None if gone, inactive, logged out, or its role is no longer the token's."""
+        statement = sa.select(col(User.email), col(User.role)).where(col(User.id) == claims.user_id, col(User.active))
+        if claims.family is not None:
+            ended = sa.select(sa.literal(1)).where(
+                col(TokenFamily.id) == claims.family, col(TokenFamily.revoked_at).is_(None)
+            )
+            statement = statement.where(ended.exists())
         async with self._db.reading() as session:
-            statement = sa.select(User.email, User.role).where(User.id == claims.user_id, User.active)  # type: ignore[call-overload]
             row = (await session.execute(statement)).first()
         if row is None or row.role != claims.role:
             return None
-        return person(claims.user_id, row.email, row.role)
+        return person(claims.user_id, row.email, row.role, claims.family)
+
+    async def _look_at_key(self, presented: api_keys.PresentedKey) -> Principal | None:
+        """The key as it is now; None if it is gone, expired or the secret is another. Notes that it was used."""
+        living = (
+            col(ApiKey.id) == presented.id,
+            sa.or_(col(ApiKey.expires_at).is_(None), col(ApiKey.expires_at) > sa.func.now()),
+        )
+        async with self._db.sessions() as session, session.begin():
+            row = (await session.execute(sa.select(ApiKey).where(*living))).scalar_one_or_none()
+            if row is None:
+                return None
+            fits, outdated = api_keys.matches(self._settings, presented.secret, row.secret_hash)
+            if not fits:
+                return None
+            used = sa.update(ApiKey).where(*living).values(last_used_at=sa.func.now())
+            if outdated:
+                used = used.values(secret_hash=api_keys.hash_secret(self._settings, presented.secret))
+            await session.execute(used)
+            return machine(row.id, row.scopes)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

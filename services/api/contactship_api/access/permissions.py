@@ -56,6 +56,7 @@ class Principal:
     scopes: frozenset[Scope]
     email: str | None = None
     role: str | None = None
+    family: UUID | None = None  # the login that the access token belongs to
 
     @property
     def actor(self) -> str:
@@ -71,5 +72,11 @@ def root_key() -> Principal:
     return Principal("key", None, frozenset(Scope))
 
 
-def person(user_id: UUID, email: str, role: str) -> Principal:
-    return Principal("user", user_id, ROLE_SCOPES.get(role, frozenset()), email, role)
+def person(user_id: UUID, email: str, role: str, family: UUID | None) -> Principal:
+    return Principal("user", user_id, ROLE_SCOPES.get(role, frozenset()), email, role, family)
+
+
+def machine(key_id: UUID, scopes: list[str]) -> Principal:
+    """An API key: exactly its scopes, as far as they are still known."""
+    known = {scope.value: scope for scope in Scope}
+    return Principal("key", key_id, frozenset(known[scope] for scope in scopes if scope in known))

@@ -16,15 +16,18 @@ class Requires:
     """A declared requirement. The route reads it and checks it before the body is even read; as a dependency it
     only hands over the caller. `scope` None: any authenticated caller."""
 
-    def __init__(self, scope: Scope | None) -> None:
+    def __init__(self, scope: Scope | None, *, optional: bool = False) -> None:
         self.scope = scope
+        self.optional = optional  # credentials are used if there are any
 
-    def check(self, principal: Principal | None) -> Principal:
+    def check(self, principal: Principal | None) -> Principal | None:
         """
         Raises:
             Unauthenticated: nobody is logged in.
             Forbidden: the caller may not do this.
         """
+        if principal is None and self.optional:
+            return None
         if principal is None:
             raise Unauthenticated
         if self.scope is not None and not principal.may(self.scope):
@@ -33,8 +36,8 @@ class Requires:
 
     def __call__(
         self, request: Request, _bearer: object = Depends(bearer), _api_key: object = Depends(api_key)
-    ) -> Principal:
-        principal: Principal = request.state.principal
+    ) -> Principal | None:
+        principal: Principal | None = request.state.principal
         return principal
 
 
@@ -43,3 +46,6 @@ LeadsRead = Annotated[Principal, Depends(Requires(Scope.LEADS_READ))]
 LeadsWrite = Annotated[Principal, Depends(Requires(Scope.LEADS_WRITE))]
 LeadsAdmin = Annotated[Principal, Depends(Requires(Scope.LEADS_ADMIN))]
 AiRun = Annotated[Principal, Depends(Requires(Scope.AI_RUN))]
+AuditRead = Annotated[Principal, Depends(Requires(Scope.AUDIT_READ))]
+Admin = Annotated[Principal, Depends(Requires(Scope.ADMIN))]
+MaybeCaller = Annotated[Principal | None, Depends(Requires(None, optional=True))]

@@ -3,18 +3,63 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field
 
-from contactship_api.http.schemas import In, Line, Out, UtcTime
+from contactship_api.http.schemas import BlankIsNull, In, Line, Out, UtcTime
 from contactship_common.leads import normalise_email
+from contactship_common.models import Role
+
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_CHARACTERS = 1_000
+
+AccountEmail = Annotated[
+    EmailStr,
+    BeforeValidator(lambda text: text.strip() if isinstance(text, str) else text),
+    AfterValidator(normalise_email),
+    Field(max_length=255),
+]
+# Not EmailStr: at login a malformed address is just one more that nobody has, and is answered like it.
+AnyEmail = Annotated[Line, AfterValidator(normalise_email), Field(min_length=1, max_length=255)]
+# Passwords are kept as they are: no trimming, any character.
+GivenPassword = Annotated[
+    str, Field(min_length=1, max_length=MAX_PASSWORD_CHARACTERS, json_schema_extra={"format": "password"})
+]
+NewPassword = Annotated[
+    str,
+    Field(
+        min_length=MIN_PASSWORD_CHARACTERS,
+        max_length=MAX_PASSWORD_CHARACTERS,
+        json_schema_extra={"format": "password"},
+        examples=["correct horse battery"],
+    ),
+]
 
 
-class Login(In):
-    # Not EmailStr: a malformed address is just one more that nobody has, and is answered like it.
-    email: Annotated[Line, AfterValidator(normalise_email)] = Field(
-        min_length=1, max_length=255, examples=["admin@contactship.com"]
-    )
-    password: str = Field(min_length=1, max_length=1_000, examples=["admin123"])
+class CredentialsIn(In):
+    """Passwords keep the spaces that others lose."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+
+class Login(CredentialsIn):
+    email: AnyEmail = Field(examples=["admin@contactship.com"])
+    password: GivenPassword = Field(examples=["admin123"])
+
+
+class Register(CredentialsIn):
+    email: AccountEmail = Field(examples=["agent@example.com"])
+    password: NewPassword
+    name: Annotated[Line | None, BlankIsNull, Field(max_length=255)] = None
+    role: Role = Role.SALES_AGENT
+
+
+class Refresh(In):
+    refresh_token: Annotated[Line, Field(min_length=1, max_length=300)]
+
+
+class ChangePassword(CredentialsIn):
+    current_password: GivenPassword
+    new_password: NewPassword
 
 
 class UserOut(Out):
@@ -26,6 +71,19 @@ class UserOut(Out):
     created_at: UtcTime
 
 
+class CallerOut(Out):
+    """Who is calling: a person (`user`), or a machine with its scopes."""
+
+    kind: Literal["user", "key"]
+    id: UUID | None
+    email: str | None
+    name: str | None
+    role: str | None
+    active: bool
+    scopes: list[str]
+    created_at: UtcTime | None
+
+
 class TokenOut(BaseModel):
     """OAuth field names; `token` repeats `access_token` for older clients. `expires_in` is in seconds."""
 
@@ -33,4 +91,5 @@ class TokenOut(BaseModel):
     token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
     expires_in: int
+    refresh_token: str
     user: UserOut

@@ -1,15 +1,22 @@
 """Logging in, and the first ADMIN."""
 
+from uuid import UUID
+
 import structlog
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from contactship_api.access.permissions import Principal, Scope
+from contactship_api.auth.schemas import CallerOut, ChangePassword, Register
 from contactship_common import passwords
-from contactship_common.errors import InvalidLogin
+from contactship_common.accounts import create_account, revoke_families
+from contactship_common.errors import InvalidLogin, RegistrationClosed, RoleNotAllowed, WrongPassword
 from contactship_common.leads import normalise_email
 from contactship_common.models import Role, User
 from contactship_common.models.base import new_id
+from contactship_common.settings import ApiSettings
 from contactship_common.uow import UnitOfWork
 
 log = structlog.get_logger()
@@ -33,8 +40,60 @@ async def log_in(uow: UnitOfWork, email: str, password: str) -> User:
         raise InvalidLogin
     if better_hash is not None:
         await uow.session.execute(update(User).where(col(User.id) == user.id).values(password_hash=better_hash))
-    uow.audit("auth.login", "user", user.id)
+    uow.audit("auth.login", "user", user.id, actor=f"user:{user.id}")
     return user
+
+
+async def register(uow: UnitOfWork, settings: ApiSettings, who: Principal | None, body: Register) -> User:
+    """A new account.
+
+    Raises:
+        RoleNotAllowed: only an ADMIN makes other roles than SALES_AGENT.
+        RegistrationClosed: strangers cannot register here.
+        EmailTaken
+    """
+    is_admin = who is not None and who.may(Scope.ADMIN)
+    if not is_admin:
+        if body.role != Role.SALES_AGENT:
+            raise RoleNotAllowed
+        if not settings.registration_is_open:
+            raise RegistrationClosed
+    return await create_account(uow, email=body.email, password=body.password, name=body.name, role=body.role)
+
+
+async def describe(session: AsyncSession, who: Principal) -> CallerOut:
+    """The caller as the API shows it."""
+    user = await session.get(User, who.id) if who.kind == "user" else None
+    return CallerOut(
+        kind=who.kind,
+        id=who.id,
+        email=who.email,
+        name=user.name if user else None,
+        role=who.role,
+        active=True,
+        scopes=sorted(who.scopes),
+        created_at=user.created_at if user else None,
+    )
+
+
+async def change_password(uow: UnitOfWork, user_id: UUID, body: ChangePassword) -> None:
+    """Set a new password; every login of the account ends.
+
+    Raises:
+        WrongPassword: the current one is wrong; audited.
+    """
+    async with uow.runtime.db.reading() as session:
+        user = await session.get(User, user_id)
+    fits, _ = await passwords.verify_password(body.current_password, user.password_hash if user else None)
+    if user is None or not fits:
+        uow.audit("auth.password_change_refused", "user", user_id)
+        raise WrongPassword
+    password_hash = await passwords.hash_password(body.new_password)
+    await uow.session.execute(
+        update(User).where(col(User.id) == user.id).values(password_hash=password_hash, updated_at=func.now())
+    )
+    await revoke_families(uow, user.id)
+    uow.audit("auth.password_changed", "user", user.id)
 
 
 async def ensure_first_admin(uow: UnitOfWork, admin: tuple[str, str, str] | None) -> None:

@@ -25,7 +25,7 @@ def decode(raw: bytes) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        if "recursion" in str(error) or "depth" in str(error):
+        if "depth limit" in str(error):
             raise JsonTooDeep from None
         raise MalformedJson from None
     _check(value, 1)
@@ -33,16 +33,19 @@ def decode(raw: bytes) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise JsonTooDeep
     if isinstance(value, str):
         if "\x00" in value:
             raise Invalid([{"path": "body", "message": "NUL characters are not accepted", "code": "nul_character"}])
-    elif isinstance(value, dict):
+        return
+    if not isinstance(value, dict | list):
+        return
+    if depth > MAX_DEPTH:
+        raise JsonTooDeep
+    if isinstance(value, dict):
         for key, item in value.items():
             _check(key, depth)
             _check(item, depth + 1)
-    elif isinstance(value, list):
+    else:
         for item in value:
             _check(item, depth + 1)
 

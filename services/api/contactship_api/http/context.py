@@ -6,12 +6,14 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contactship_api.http.aliases import API
 from contactship_api.http.client_address import Network, client_address
-from contactship_api.http.problems import PayloadTooLarge
+from contactship_api.http.problems import PayloadTooLarge, problem
 from contactship_common import metrics
+from contactship_common.errors import ContactshipError
 from contactship_common.models.base import new_id
 
 log = structlog.get_logger()
@@ -66,29 +68,36 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 500
+        answered = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 self._add_headers(scope, MutableHeaders(scope=message), request_id)
             await send(message)
 
         try:
             await self.app(scope, self._limited(scope, receive), send_with_headers)
+        except Exception as error:
+            # Here and not in Starlette's outer middleware, so that a 500 carries its request id like any answer.
+            log.error("request.broke", exc_info=error)
+            if answered:
+                raise
+            await problem(Request(scope), ContactshipError())(scope, receive, send_with_headers)
         finally:
             self._finish(scope, status, started)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Counts the body as it arrives; a declared length over the limit is refused before a byte is read."""
         declared = _header(scope, b"content-length")
-        too_long = declared.isdigit() and int(declared) > self.max_body_bytes
+        too_long = declared.isdecimal() and int(declared[:20]) > self.max_body_bytes
         received = 0
 
         async def limited() -> Message:
             nonlocal received
             limit = scope["state"].get("max_body_bytes", self.max_body_bytes)
-            if too_long and int(declared) > limit:
+            if too_long and int(declared[:20]) > limit:
                 raise PayloadTooLarge(f"The limit is {limit:,} bytes")
             message = await receive()
             if message["type"] == "http.request":

@@ -26,6 +26,10 @@ _KEPT_HEADERS = ("location", "etag", "retry-after", "content-type")
 _SANE_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+def _is_over(row: IdempotencyRecord, ttl_seconds: int) -> sa.Select[tuple[bool]]:
+    return sa.select(sa.literal(row.created_at) < sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, ttl_seconds))
+
+
 class Replay(Exception):
     """The answer is known already; carried past the endpoint to the route."""
 
@@ -71,6 +75,11 @@ class IdempotentRequest:
             raise IdempotencyInProgress
         row = await uow.session.get(IdempotencyRecord, (self._caller, self._key))
         if row is None:
+            return
+        if await uow.session.scalar(_is_over(row, uow.runtime.settings.idempotency_ttl)):
+            # Not yet swept away; the new answer takes its place.
+            await uow.session.delete(row)
+            await uow.session.flush()
             return
         if row.request_hash != self._hash:
             raise IdempotencyKeyReused

@@ -10,9 +10,10 @@ from uuid import UUID
 import orjson
 from fastapi import Query
 
-from contactship_api.http.problems import BadCursor, PageTooDeep
+from contactship_api.http.problems import BadCursor, Invalid, PageTooDeep
 
 MAX_TAKE = 100
+DEFAULT_TAKE = 10
 MAX_ROWS_BY_PAGE = 10_000
 _DIGEST_BYTES = 6
 
@@ -20,7 +21,19 @@ Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page, from 1.")]
 Take = Annotated[int | None, Query(ge=1, le=MAX_TAKE, description="Rows a page, 1 to 100 (default 10).")]
 LimitSynonym = Annotated[int | None, Query(alias="limit", ge=1, le=MAX_TAKE, description="Another name for `take`.")]
 CursorLimit = Annotated[int, Query(ge=1, le=MAX_TAKE, description="Rows, 1 to 100.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`meta.nextCursor` of the answer before.")]
+_LONGEST_CURSOR = 4_096  # a name may have 511 characters of four bytes
+Cursor = Annotated[str | None, Query(max_length=_LONGEST_CURSOR, description="`meta.nextCursor` of the answer before.")]
+
+
+def rows_wanted(take: int | None, limit: int | None) -> int:
+    """Rows a page: `take`, or its synonym `limit`, or 10.
+
+    Raises:
+        Invalid: both are given and differ.
+    """
+    if take is not None and limit is not None and take != limit:
+        raise Invalid([{"path": "query.limit", "message": "limit and take differ", "code": "conflicting_synonyms"}])
+    return take or limit or DEFAULT_TAKE
 
 
 def check_depth(page: int, take: int) -> None:

@@ -4,7 +4,7 @@ Answers never carry a stack trace, SQL, a driver's text, or what the client sent
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from psycopg import errors as pg
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from contactship_common.db import DATABASE_AWAY, is_database_away
 from contactship_common.errors import (
@@ -25,6 +27,7 @@ from contactship_common.errors import (
     LeadEmailTaken,
     NotFound,
     OwnerNotFound,
+    TooManyRequests,
     Unavailable,
     Unprocessable,
 )
@@ -34,6 +37,8 @@ log = structlog.get_logger()
 PROBLEM_TYPE = "application/problem+json"
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LONGEST_INSTANCE = 300
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_ECHOING = frozenset({"uuid_parsing", "value_error", "extra_forbidden"})
 
 
 class MalformedJson(ContactshipError):
@@ -122,6 +127,12 @@ def _place(location: Iterable[Any]) -> str:
     return ".".join(parts)
 
 
+def _message(error: Any) -> str:
+    """Pydantic's words, without the part of some messages that repeats characters of the input."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return re.split(r"[:,]", text, maxsplit=1)[0] if error["type"] in _ECHOING else text
+
+
 def from_validation(errors: Iterable[Any]) -> ContactshipError:
     """The typed error for what Pydantic found."""
     found = list(errors)
@@ -130,7 +141,7 @@ def from_validation(errors: Iterable[Any]) -> ContactshipError:
     told = [
         {
             "path": _place(error["loc"]),
-            "message": str(error["msg"]).removeprefix("Value error, ")[:300],
+            "message": _message(error),
             "code": str(error["type"]),
         }
         for error in found[:50]
@@ -163,8 +174,21 @@ def from_database(error: Exception) -> ContactshipError | None:
     return None
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers. Whatever is not expected here is logged with its traceback and answered as a bare 500."""
+def methods_of(app: FastAPI, scope: Scope) -> list[str]:
+    """Every method that is offered at this path, over all routes."""
+    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
+
+
+def install(app: FastAPI, count_unrouted: Callable[[Request], Awaitable[None]]) -> None:
+    """Register the handlers. What is not expected here reaches the outermost middleware, which answers a bare 500.
+
+    `count_unrouted` counts a request that no route has taken; it may raise TooManyRequests.
+    """
 
     async def typed(request: Request, error: Exception) -> Response:
         if not isinstance(error, ContactshipError):
@@ -179,7 +203,16 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise TypeError
-        return problem(request, _from_http(error))
+        told = _from_http(error)
+        if told.status == 405:
+            told.headers = {"Allow": ", ".join(methods_of(app, request.scope))}
+        if told.status in (404, 405):
+            # No route has counted this request; somebody who guesses addresses is limited like everybody else.
+            try:
+                await count_unrouted(request)
+            except TooManyRequests as limited:
+                told = limited
+        return problem(request, told)
 
     async def database(request: Request, error: Exception) -> Response:
         told = from_database(error)
@@ -188,16 +221,11 @@ def install(app: FastAPI) -> None:
         log.warning("database.refused", error=type(error).__name__, code=told.code)
         return problem(request, told)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("request.broke", exc_info=error)
-        return problem(request, ContactshipError())
-
     app.add_exception_handler(ContactshipError, typed)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
     for away in {*DATABASE_AWAY, sa.exc.DBAPIError}:
         app.add_exception_handler(away, database)
-    app.add_exception_handler(Exception, unexpected)
 
 
 def _from_http(error: HTTPException) -> ContactshipError:

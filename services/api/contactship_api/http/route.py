@@ -131,16 +131,13 @@ class ApiRoute(APIRoute):
             request.state.principal = principal
             request.state.cached = MISSING
             if limited:
-                await _count(gateway, request, principal, key_of)
+                lookup = key_of(request.path_params) if key_of and gateway.core.default_cache_ttl else None
+                await count(gateway, request, principal, lookup)
             if refused is not None:
                 raise refused
             if requirement is not None:
                 requirement.check(principal)
-            unknown = [name for name in request.query_params if name not in query_names]
-            if unknown:
-                raise Invalid(
-                    [{"path": "query", "message": "There is an unknown query parameter", "code": "extra_forbidden"}]
-                )
+            _check_query(request, query_names)
             if has_body:
                 await decode_into(request)
             try:
@@ -153,14 +150,24 @@ class ApiRoute(APIRoute):
         return handle
 
 
-async def _count(
-    gateway: Gateway,
-    request: Request,
-    principal: Principal | None,
-    key_of: Callable[[dict[str, str]], str | None] | None,
-) -> None:
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    wrong = None
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            wrong = ("There is an unknown query parameter", "extra_forbidden")
+        elif "\x00" in value:
+            wrong = ("NUL characters are not accepted", "nul_character")
+    if wrong:
+        raise Invalid([{"path": "query", "message": wrong[0], "code": wrong[1]}])
+
+
+async def count(gateway: Gateway, request: Request, principal: Principal | None, lookup: str | None = None) -> None:
+    """Count the request against its caller, and read the cache's key `lookup` in the same round trip.
+
+    Raises:
+        TooManyRequests
+    """
     caller = principal.actor if principal else f"ip:{request.scope['contactship.ip']}"
-    lookup = key_of(request.path_params) if key_of and gateway.core.default_cache_ttl else None
     rate, request.state.cached = await count_request(gateway.runtime.redis, gateway.settings, caller, lookup)
     if rate is not None:
         request.state.rate = rate

@@ -1,6 +1,7 @@
 """Reads of leads, each starting from what the caller may see."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
 from contactship_api.http.paging import decode_cursor, encode_cursor
+from contactship_api.http.problems import BadCursor
 from contactship_api.leads.schemas import AddressOut, LeadOut, LeadStatistics, PersonOut, SummaryError, SummaryStatus
 from contactship_common.errors import Forbidden, SearchTooBroad
 from contactship_common.models import Lead, LeadSource, LeadStatus, Person, Task, TaskStatus
@@ -131,6 +133,13 @@ def conditions(wanted: LeadFilter) -> list[sa.ColumnElement[bool]]:
     return found
 
 
+def _bound(name: str, value: Any) -> sa.ColumnElement[Any]:
+    try:
+        return sa.literal(str(value) if name == "name" else datetime.fromisoformat(value), SORTS[name].type)
+    except (ValueError, TypeError):
+        raise BadCursor from None
+
+
 def _order(sort: str) -> tuple[str, Any, bool]:
     name = sort.removeprefix("-")
     return name, SORTS[name], sort.startswith("-")
@@ -165,8 +174,7 @@ async def walk(
     statement = visible(who).where(*conditions(wanted))
     if cursor:
         value, last_id = decode_cursor(f"leads:{sort}", cursor, 2)
-        bound_value = sa.cast(sa.literal(str(value)), column.type)
-        bound = sa.tuple_(bound_value, sa.cast(sa.literal(str(last_id)), sa.Uuid()))
+        bound = sa.tuple_(_bound(name, value), sa.cast(sa.literal(str(last_id)), sa.Uuid()))
         statement = statement.where(key < bound if descending else key > bound)
     order = (column.desc(), col(Lead.id).desc()) if descending else (column, col(Lead.id))
     async with _bounded(session, wanted, timeout_ms):

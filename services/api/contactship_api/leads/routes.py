@@ -8,8 +8,8 @@ from fastapi import Header, Query, Request, Response
 from contactship_api.access.requires import AiRun, LeadsAdmin, LeadsRead, LeadsWrite
 from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.http import conditional
-from contactship_api.http.paging import Cursor, LimitSynonym, Page, Take, check_depth
-from contactship_api.http.problems import BadCursor, ExternalIdTaken, Invalid, PageTooDeep, ValueNotAccepted
+from contactship_api.http.paging import Cursor, LimitSynonym, Page, Take, check_depth, rows_wanted
+from contactship_api.http.problems import BadCursor, ExternalIdTaken, PageTooDeep, ValueNotAccepted
 from contactship_api.http.ratelimit import MISSING
 from contactship_api.http.route import api_router, cached_under, raises
 from contactship_api.http.schemas import CursorMeta, PageMeta
@@ -74,28 +74,24 @@ async def list_leads(
     cursor: Cursor = None,
 ) -> LeadPage:
     """Leads, newest first by default. Give an empty `cursor=` to walk all of them, however many."""
-    if take is not None and limit is not None and take != limit:
-        raise Invalid([{"path": "query.limit", "message": "limit and take differ", "code": "conflicting_synonyms"}])
-    rows_wanted = take or limit or 10
+    wanted_rows = rows_wanted(take, limit)
     text = search.strip() if search else None
-    if text and "\x00" in text:
-        raise Invalid([{"path": "query.search", "message": "NUL is not accepted", "code": "nul_character"}])
     wanted = queries.LeadFilter(status, source, owner_id, text)
     timeout_ms = gateway.settings.search_timeout_ms
     if cursor is not None:
         rows, following = await queries.walk(
-            session, who, wanted, sort=sort, cursor=cursor, take=rows_wanted, timeout_ms=timeout_ms
+            session, who, wanted, sort=sort, cursor=cursor, take=wanted_rows, timeout_ms=timeout_ms
         )
-        meta = CursorMeta(next_cursor=following, has_next_page=following is not None, take=rows_wanted)
+        meta = CursorMeta(next_cursor=following, has_next_page=following is not None, take=wanted_rows)
         return LeadPage(data=rows, meta=meta)
-    check_depth(page, rows_wanted)
+    check_depth(page, wanted_rows)
     rows, total, estimated = await queries.page(
-        session, who, wanted, sort=sort, page=page, take=rows_wanted, timeout_ms=timeout_ms
+        session, who, wanted, sort=sort, page=page, take=wanted_rows, timeout_ms=timeout_ms
     )
-    pages = -(-total // rows_wanted)
+    pages = -(-total // wanted_rows)
     return LeadPage(
         data=rows,
-        meta=PageMeta(total=total, page=page, take=rows_wanted, total_pages=pages, total_is_estimate=estimated),
+        meta=PageMeta(total=total, page=page, take=wanted_rows, total_pages=pages, total_is_estimate=estimated),
     )
 
 

@@ -13,8 +13,15 @@ from contactship_api.leads import queries
 from contactship_api.leads.schemas import LeadCreate, LeadOut, LeadUpdate
 from contactship_common.cache_keys import lead_key
 from contactship_common.errors import LeadEmailTaken, LeadNotFound, OwnerNotFound
-from contactship_common.leads import SUMMARY_FACT_FIELDS, name_sort, parse_phone, search_text
-from contactship_common.models import Lead, LeadEvent, LeadPhone, Person, User
+from contactship_common.leads import (
+    SUMMARY_FACT_FIELDS,
+    claim_phone,
+    name_sort,
+    parse_phone,
+    release_phones,
+    search_text,
+)
+from contactship_common.models import Lead, LeadEvent, Person, User
 from contactship_common.models.base import new_id
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
@@ -66,7 +73,7 @@ async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[Lea
     if made.first() is None:
         await _refuse_taken(uow, body.email)
     if person.phone_e164:
-        await _claim_phone(uow, person.phone_e164, lead_id)
+        await claim_phone(session, person.phone_e164, lead_id)
     session.add(LeadEvent(lead_id=lead_id, type="created", actor=uow.context.actor, data={"source": body.source}))
     uow.audit("lead.create", "lead", lead_id, source=body.source)
     await session.flush()
@@ -101,22 +108,17 @@ async def update(
     before = {"status": lead.status, "owner_id": lead.owner_id}
     changed = _apply(lead, person, given)
     if changed:
-        if "phone" in changed:
-            person.phone_e164 = parse_phone(person.phone)
-            if person.phone_e164:
-                await _claim_phone(uow, person.phone_e164, lead_id)
-        lead.search_text = search_text(person.first_name, person.last_name, lead.email, person.phone)
-        lead.name_sort = name_sort(person.first_name, person.last_name)
-        lead.version += 1
-        # The database's clock, at the moment of the write: this row is locked, so later writes have later times.
-        now: Any = sa.func.clock_timestamp()
-        lead.updated_at = now
-        person.updated_at = now
-        if changed & SUMMARY_FACT_FIELDS:
-            lead.facts_changed_at = now
+        of_person = changed & set(_PERSON_FIELDS)
+        touched = [lead, *(await _lock_others(uow, lead) if of_person else [])]
+        for each in touched:
+            _touch(each, person, facts=bool(changed & SUMMARY_FACT_FIELDS if each is lead else of_person))
+            uow.forget(lead_key(each.id))
+        if of_person:
+            person.updated_at = _now()
         session.add_all(_change_events(uow, lead, before))
         uow.audit("lead.update", "lead", lead_id, fields=sorted(changed))
-        uow.forget(lead_key(lead_id))
+        if "phone" in changed:
+            await _change_phone(uow, person, touched)
         await session.flush()
     session.expire_all()
     found = await queries.find(session, who, lead_id)
@@ -137,6 +139,7 @@ async def delete(uow: UnitOfWork, who: Principal, lead_id: UUID, if_match: str |
     if if_match is not None:
         await _check_match(uow, who, lead_id, if_match)
     uow.task_ended(*await store.cancel_of_subject(session, lead_id))
+    await release_phones(session, [lead.id])
     await session.execute(sa.delete(Lead).where(col(Lead.id) == lead.id))
     others = sa.select(sa.literal(1)).where(col(Lead.person_id) == person.id).exists()
     await session.execute(sa.delete(Person).where(col(Person.id) == person.id, ~others))
@@ -182,9 +185,35 @@ async def _refuse_taken(uow: UnitOfWork, email: str | None, unless: UUID | None 
         raise LeadEmailTaken(leadId=str(holder))
 
 
-async def _claim_phone(uow: UnitOfWork, phone: str, lead_id: UUID) -> None:
-    """The first lead with a number answers it; a second keeps the number on its person only."""
-    await uow.session.execute(insert(LeadPhone).values(phone_e164=phone, lead_id=lead_id).on_conflict_do_nothing())
+async def _lock_others(uow: UnitOfWork, lead: Lead) -> list[Lead]:
+    """The person's other leads: what changes about a person shows in all of them."""
+    others = sa.select(Lead).where(col(Lead.person_id) == lead.person_id, col(Lead.id) != lead.id)
+    return list((await uow.session.execute(others.order_by(col(Lead.id)).with_for_update())).scalars())
+
+
+def _now() -> Any:
+    """The database's clock, at the moment of the write: the rows are locked, so later writes have later times."""
+    return sa.func.clock_timestamp()
+
+
+def _touch(lead: Lead, person: Person, *, facts: bool) -> None:
+    lead.search_text = search_text(person.first_name, person.last_name, lead.email, person.phone)
+    lead.name_sort = name_sort(person.first_name, person.last_name)
+    lead.version += 1
+    lead.updated_at = _now()
+    if facts:
+        lead.facts_changed_at = _now()
+
+
+async def _change_phone(uow: UnitOfWork, person: Person, leads: list[Lead]) -> None:
+    before, person.phone_e164 = person.phone_e164, parse_phone(person.phone)
+    if before == person.phone_e164:
+        return
+    await uow.session.flush()
+    if before:
+        await release_phones(uow.session, [lead.id for lead in leads], keep=person.phone_e164)
+    if person.phone_e164:
+        await claim_phone(uow.session, person.phone_e164, leads[0].id)
 
 
 def _address(parts: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -21,19 +21,20 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
     Raises:
         LeadNotFound
     """
-    running = (
-        sa.select(col(Task.claimed_at))
-        .where(col(Task.slot) == LeadSummary(lead_id=lead_id).slot(), col(Task.status) == TaskStatus.RUNNING)
-        .scalar_subquery()
+    # At most one task holds the slot, and only while it waits or runs.
+    statement = (
+        sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at), col(Task.status), col(Task.claimed_at))
+        .select_from(Lead)
+        .outerjoin(Task, col(Task.slot) == LeadSummary(lead_id=lead_id).slot())
+        .where(col(Lead.id) == lead_id)
     )
-    statement = sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at), running).where(col(Lead.id) == lead_id)
     row = (await uow.session.execute(statement)).first()
     if row is None:
         raise LeadNotFound
-    fresh, facts_changed_at, running_since = row
-    if fresh and not force:
+    fresh, facts_changed_at, task_status, claimed_at = row
+    if fresh and task_status is None and not force:
         return None
-    changed_meanwhile = running_since is not None and facts_changed_at > running_since
+    changed_meanwhile = task_status == TaskStatus.RUNNING and claimed_at is not None and facts_changed_at > claimed_at
     ref = uow.enqueue(LeadSummary(lead_id=lead_id, force=force), rerun=force or changed_meanwhile)
     await uow.flush()
     return ref

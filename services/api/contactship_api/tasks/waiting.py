@@ -8,13 +8,20 @@ from uuid import UUID
 
 import redis.asyncio as aioredis
 import structlog
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from contactship_common.uow import TASK_ENDED_CHANNEL
 
 log = structlog.get_logger()
 
+_ONCE = Retry(NoBackoff(), 0)
+
 _RETRY_SECONDS = 1.0
+_PING_SECONDS = 0.5
+_SILENT_SECONDS = 1.5
 
 
 class TaskWaiter:
@@ -52,16 +59,30 @@ class TaskWaiter:
             if not waiting:
                 self._waiting.pop(str(task_id), None)
 
+    async def _hear(self, subscription: PubSub) -> None:
+        """Hand on what is announced, until Redis fails or is silent: a frozen server closes no connection."""
+        loop = asyncio.get_running_loop()
+        heard_at = loop.time()
+        while True:
+            message = await subscription.get_message(ignore_subscribe_messages=False, timeout=_PING_SECONDS)
+            if message is not None:
+                heard_at = loop.time()
+                if message["type"] == "message":
+                    for event in self._waiting.get(message["data"].decode(), ()):
+                        event.set()
+            elif loop.time() - heard_at > _SILENT_SECONDS:
+                raise TimeoutError
+            else:
+                await subscription.ping()
+
     async def _listen(self) -> None:
         while True:
-            client = aioredis.Redis.from_url(self._redis_url, socket_timeout=None, socket_connect_timeout=1)
+            client = aioredis.Redis.from_url(self._redis_url, socket_timeout=1, socket_connect_timeout=1, retry=_ONCE)
             try:
-                async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+                async with client.pubsub() as subscription:
                     await subscription.subscribe(TASK_ENDED_CHANNEL)
                     self.connected = True
-                    async for message in subscription.listen():
-                        for event in self._waiting.get(message["data"].decode(), ()):
-                            event.set()
+                    await self._hear(subscription)
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("task_waiter.disconnected", error=type(error).__name__)
             finally:

@@ -1,0 +1,39 @@
+"""Shapes of /users."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from contactship_api.auth.schemas import AccountEmail, NewPassword, UserOut
+from contactship_api.http.schemas import BlankIsNull, In, Line, Out, PageMeta
+from contactship_common.models import Role
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null_not_allowed", "This field cannot be emptied")
+    return value
+
+
+UserName = Annotated[Line | None, BlankIsNull, Field(max_length=255)]
+
+
+class UserCreate(In):
+    email: AccountEmail = Field(examples=["agent@example.com"])
+    password: NewPassword
+    name: UserName = None
+    role: Role = Role.SALES_AGENT
+
+
+class UserUpdate(In):
+    """Only what is given changes."""
+
+    name: UserName = None
+    role: Annotated[Role | None, BeforeValidator(_not_null)] = None
+    active: Annotated[bool | None, BeforeValidator(_not_null)] = None
+
+
+class UserPage(Out):
+    data: list[UserOut]
+    meta: PageMeta
