@@ -1,5 +1,6 @@
 """Public answers about the service itself: /, /ping, /health…, /metrics."""
 
+import asyncio
 import hmac
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from contactship_api.deps import TheGateway
 from contactship_api.health import checks
-from contactship_api.health.schemas import Health
+from contactship_api.health.schemas import Health, Status
 from contactship_api.http.route import api_router, public, raises, unlimited
 from contactship_common.errors import Unauthenticated
 
@@ -65,6 +66,21 @@ async def readiness(gateway: TheGateway) -> Response:
 async def health(gateway: TheGateway) -> Response:
     """Everything: database, Redis, live workers and the oldest waiting task, and who answers AI questions."""
     return await _answer(gateway)
+
+
+@router.get(
+    "/api/v1/workers/health",
+    response_model=Status,
+    responses={503: {"model": Status, "description": "Work would wait"}},
+)
+@public
+@unlimited
+async def workers_health(gateway: TheGateway) -> Response:
+    """Would work be done now? The broker can be reached and every queue has a live worker."""
+    (_, workers), broker = await asyncio.gather(checks.database(gateway), checks.redis(gateway))
+    working = workers["status"] == "up" and broker["status"] == "up"
+    body = Status(status="ok" if working else "error").model_dump_json()
+    return Response(body, status_code=200 if working else 503, media_type="application/json")
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -14,6 +14,10 @@ class Part(BaseModel):
     message: str | None = None
 
 
+class Status(BaseModel):
+    status: Literal["ok", "error"]
+
+
 class Health(BaseModel):
     status: Literal["ok", "degraded", "error"]
     info: dict[str, Any]
