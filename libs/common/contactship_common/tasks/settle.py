@@ -110,7 +110,7 @@ async def end(
         Overtaken: the run is not ours any more; nothing of this transaction may be committed.
     """
     await uow.flush()
-    now = await store.finish(uow.session, task, status, result=result, error=_told(error), counted=counted)
+    now = await store.finish(_where(uow), task, status, result=result, error=_told(error), counted=counted)
     if now is None:
         raise Overtaken
     if now == "queued":
@@ -134,8 +134,9 @@ async def requeue(
     Raises:
         Overtaken: see `end`.
     """
+    await uow.flush()
     if not await store.requeue(
-        uow.session,
+        _where(uow),
         task,
         delay_seconds=max(0.0, delay_seconds),
         counted=counted,
@@ -143,6 +144,11 @@ async def requeue(
         keep_intent=keep_intent,
     ):
         raise Overtaken
+
+
+def _where(uow: UnitOfWork) -> store.Where:
+    """The transaction, if there is one by now; else this statement is all there is to commit."""
+    return uow.session if uow.session.in_transaction() else uow.runtime.db.fast
 
 
 def _told(error: TaskError | None) -> dict[str, Any] | None:

@@ -5,9 +5,11 @@ every statement of a run names the `run_no` it was claimed with, so a stale work
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -149,24 +151,42 @@ async def intend(session: AsyncSession, task: ClaimedTask) -> bool:
     return result.first() is not None
 
 
-_FINISH = sa.text("""
+Where = AsyncSession | FastPool
+"""A transaction, or the pool of single statements: a run that has nothing else to write ends in one round trip."""
+
+
+async def _first(where: Where, statement: str, parameters: dict[str, Any]) -> Any:
+    """The first value of the first row, or None."""
+    if isinstance(where, AsyncSession):
+        return (await where.execute(_in_session(statement), parameters)).scalar_one_or_none()
+    async with where.connection() as connection:
+        row = await (await connection.execute(statement, parameters)).fetchone()
+    return next(iter(row.values())) if row else None
+
+
+@cache
+def _in_session(statement: str) -> sa.TextClause:
+    return sa.text(re.sub(r"%\((\w+)\)s", r":\1", statement))
+
+
+_FINISH = """
 UPDATE tasks SET
-       status = CASE WHEN rerun THEN 'queued' ELSE :status END,
+       status = CASE WHEN rerun THEN 'queued' ELSE %(status)s END,
        slot = CASE WHEN rerun THEN slot END,
        finished_at = CASE WHEN rerun THEN NULL ELSE now() END,
        started_at = CASE WHEN rerun THEN NULL ELSE started_at END,
-       failures = CASE WHEN rerun THEN 0 ELSE failures + :counted END,
+       failures = CASE WHEN rerun THEN 0 ELSE failures + %(counted)s END,
        run_at = CASE WHEN rerun THEN now() ELSE run_at END,
-       result = CAST(:result AS jsonb), error = CAST(:error AS jsonb),
+       result = CAST(%(result)s AS jsonb), error = CAST(%(error)s AS jsonb),
        rerun = false, lease_until = NULL, lease_owner = NULL, intent_at = NULL,
        published_at = CASE WHEN rerun THEN now() END
- WHERE id = :id AND run_no = :run_no AND status = 'running'
+ WHERE id = %(id)s AND run_no = %(run_no)s AND status = 'running'
 RETURNING status
-""")
+"""
 
 
 async def finish(
-    session: AsyncSession,
+    where: Where,
     task: ClaimedTask,
     status: str,
     *,
@@ -178,7 +198,8 @@ async def finish(
 
     Returns the status the task now has; None: the run was overtaken, and the transaction must be rolled back.
     """
-    found = await session.execute(
+    now: str | None = await _first(
+        where,
         _FINISH,
         {
             "id": task.id,
@@ -189,21 +210,21 @@ async def finish(
             "error": json.dumps(error) if error is not None else None,
         },
     )
-    return found.scalar_one_or_none()
+    return now
 
 
-_REQUEUE = sa.text("""
-UPDATE tasks SET status = 'queued', failures = failures + :counted,
-       run_at = now() + make_interval(secs => :delay), error = CAST(:error AS jsonb),
+_REQUEUE = """
+UPDATE tasks SET status = 'queued', failures = failures + %(counted)s,
+       run_at = now() + make_interval(secs => %(delay)s), error = CAST(%(error)s AS jsonb),
        lease_until = NULL, lease_owner = NULL, published_at = NULL,
-       intent_at = CASE WHEN :keep_intent THEN intent_at END
- WHERE id = :id AND run_no = :run_no AND status = 'running'
+       intent_at = CASE WHEN %(keep_intent)s THEN intent_at END
+ WHERE id = %(id)s AND run_no = %(run_no)s AND status = 'running'
 RETURNING id
-""")
+"""
 
 
 async def requeue(
-    session: AsyncSession,
+    where: Where,
     task: ClaimedTask,
     *,
     delay_seconds: float,
@@ -212,7 +233,8 @@ async def requeue(
     keep_intent: bool = False,
 ) -> bool:
     """Give the task back to the queue; False: the run was overtaken. `keep_intent`: it may have acted already."""
-    found = await session.execute(
+    found = await _first(
+        where,
         _REQUEUE,
         {
             "id": task.id,
@@ -223,7 +245,7 @@ async def requeue(
             "error": json.dumps(error) if error is not None else None,
         },
     )
-    return found.first() is not None
+    return found is not None
 
 
 _CANCEL = sa.text("""
