@@ -46,7 +46,7 @@ fmt: $(INSTALLED) ## format, and fix what can be fixed
 	@$(BIN)/ruff format
 
 ##@ Tests of one part
-.PHONY: test-common test-devstack test-api test-ai-worker test-sync-worker test-delivery-worker test-system cov
+.PHONY: test-common test-devstack test-api test-ai-worker test-sync-worker test-delivery-worker test-system chaos cov
 test-common: $(INSTALLED) ## libs/common
 	@$(STACK) test libs/common $(ARGS)
 
@@ -67,6 +67,9 @@ test-delivery-worker: $(INSTALLED) ## services/delivery_worker
 
 test-system: $(INSTALLED) ## tests: real processes together, and what they survive
 	@$(STACK) test tests $(ARGS)
+
+chaos: $(INSTALLED) ## faults and load at full length; takes minutes, one test at a time
+	@$(STACK) test tests -m chaos -n 0 -s --timeout 600 $(ARGS)
 
 cov: $(INSTALLED) ## all tests with line coverage; htmlcov/index.html
 	@$(STACK) test --cov=libs --cov=services --cov-report=term --cov-report=html $(ARGS)
