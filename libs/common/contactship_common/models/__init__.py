@@ -4,7 +4,9 @@ from contactship_common.models.access import ApiKey, TokenFamily
 from contactship_common.models.ai_call import AICall
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.idempotency import IdempotencyRecord
-from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, Person
+from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, MergedLead, Person
+from contactship_common.models.lead_import import LeadImport, LeadImportError, LeadImportPiece
+from contactship_common.models.sync import SyncJob, SyncJobLead, SyncPage, SyncStatus
 from contactship_common.models.task import Batch, BatchItem, Task, TaskStatus
 from contactship_common.models.user import Role, User
 from contactship_common.models.worker import WorkerHeartbeat
@@ -18,11 +20,19 @@ __all__ = [
     "IdempotencyRecord",
     "Lead",
     "LeadEvent",
+    "LeadImport",
+    "LeadImportError",
+    "LeadImportPiece",
     "LeadPhone",
     "LeadSource",
     "LeadStatus",
+    "MergedLead",
     "Person",
     "Role",
+    "SyncJob",
+    "SyncJobLead",
+    "SyncPage",
+    "SyncStatus",
     "Task",
     "TaskStatus",
     "TokenFamily",

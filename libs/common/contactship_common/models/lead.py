@@ -124,3 +124,13 @@ class LeadEvent(SQLModel, table=True):
     actor: str | None = None
     data: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
     created_at: datetime = utc_column(default_now=True)
+
+
+class MergedLead(SQLModel, table=True):
+    """Where a merged lead's id leads now. Kept for good, so that old links get a useful 404."""
+
+    __tablename__ = "merged_leads"
+
+    id: UUID = Field(primary_key=True)
+    into_id: UUID = Field(index=True)
+    created_at: datetime = utc_column(default_now=True)

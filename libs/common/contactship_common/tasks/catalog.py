@@ -83,4 +83,57 @@ class LeadSummaryBatch(TaskKind):
         return self.batch_id
 
 
-KINDS: dict[str, type[TaskKind]] = {kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch)}
+class SyncFetch(TaskKind):
+    """Fetch one page of a source and store it; queues applying it."""
+
+    KIND = "sync.fetch"
+    QUEUE = "sync"
+    LIMIT_SECONDS = 120.0
+
+    job_id: UUID
+    number: int = 1
+    cursor: str | None = None
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.job_id}:{self.number}"
+
+    def subject_id(self) -> UUID:
+        return self.job_id
+
+
+class SyncApply(TaskKind):
+    """Turn one stored page into leads; queues fetching the next page, or ends the job."""
+
+    KIND = "sync.apply"
+    QUEUE = "sync"
+    LIMIT_SECONDS = 120.0
+
+    job_id: UUID
+    page_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.page_id}"
+
+    def subject_id(self) -> UUID:
+        return self.job_id
+
+
+class LeadImportRun(TaskKind):
+    """Turn an uploaded CSV into leads, a bounded number of rows a transaction."""
+
+    KIND = "lead.import"
+    QUEUE = "sync"
+    LIMIT_SECONDS = 600.0
+
+    import_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.import_id}"
+
+    def subject_id(self) -> UUID:
+        return self.import_id
+
+
+KINDS: dict[str, type[TaskKind]] = {
+    kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch, SyncFetch, SyncApply, LeadImportRun)
+}
