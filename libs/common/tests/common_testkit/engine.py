@@ -63,3 +63,7 @@ class Engine:
         """How many effects of `record` or `failed` were committed."""
         [row] = await self.sql("SELECT count(*) AS n FROM audit_logs WHERE action = %s", action)
         return int(row["n"])
+
+    async def calls(self) -> int:
+        """How many rows of the journal were committed."""
+        return int((await self.sql("SELECT count(*) AS n FROM ai_calls"))[0]["n"])
