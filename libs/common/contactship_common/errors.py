@@ -149,3 +149,11 @@ class InvalidRefreshToken(Unauthenticated):
 class WrongPassword(Unprocessable):
     code, title = "wrong_password", "The current password is wrong"
     keeps_effects = True
+
+
+class MergeTargetNotFound(Unprocessable):
+    code, title = "merge_target_not_found", "There is no lead with the id intoId"
+
+
+class MergeIntoItself(Conflict):
+    code, title = "merge_into_itself", "A lead cannot be merged into itself"

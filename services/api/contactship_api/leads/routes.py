@@ -8,12 +8,13 @@ from fastapi import Header, Query, Request, Response
 from contactship_api.access.requires import AiRun, LeadsAdmin, LeadsRead, LeadsWrite
 from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.http import conditional
-from contactship_api.http.paging import Cursor, LimitSynonym, Page, Take, check_depth, rows_wanted
+from contactship_api.http.paging import Cursor, CursorLimit, LimitSynonym, Page, Take, check_depth, rows_wanted
 from contactship_api.http.problems import BadCursor, ExternalIdTaken, PageTooDeep, ValueNotAccepted
 from contactship_api.http.ratelimit import MISSING
 from contactship_api.http.route import api_router, cached_under, raises
 from contactship_api.http.schemas import CursorMeta, PageMeta
-from contactship_api.leads import queries, service, summaries
+from contactship_api.leads import merge, queries, service, summaries, timeline
+from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import (
     BatchAccepted,
     LeadCreate,
@@ -21,14 +22,18 @@ from contactship_api.leads.schemas import (
     LeadPage,
     LeadStatistics,
     LeadUpdate,
+    Merge,
     SummarizeMany,
     SummaryAccepted,
 )
+from contactship_api.leads.timeline import Timeline
 from contactship_common.cache import read_through
 from contactship_common.cache_keys import lead_key
 from contactship_common.errors import (
     LeadEmailTaken,
     LeadNotFound,
+    MergeIntoItself,
+    MergeTargetNotFound,
     OwnerNotFound,
     PreconditionFailed,
     SearchTooBroad,
@@ -150,7 +155,8 @@ async def get_lead(
         looked_up=None if looked_up is MISSING else looked_up,
     )
     if stored is None:
-        raise LeadNotFound
+        async with gateway.runtime.db.reading() as session:
+            raise await lead_missing(session, lead_id)
     etag, _, body = stored.partition(b"\n")
     return conditional.answer(request, body, etag.decode(), {"X-Cache": "hit" if hit else "miss"})
 
@@ -190,8 +196,25 @@ async def summarize_lead(
     if ref is None:
         found = await queries.find(uow.session, who, lead_id)
         if found is None:
-            raise LeadNotFound
+            raise await lead_missing(uow.session, lead_id)
         return _json(*found, 200)
     out = SummaryAccepted(lead_id=lead_id, task_id=ref.id, message="The summary is being written.")
     headers = {"Location": f"/api/v1/tasks/{ref.id}", "Retry-After": "1"}
     return Response(out.json_bytes(), status_code=202, media_type="application/json", headers=headers)
+
+
+@router.get("/{lead_id}/timeline", response_model=Timeline)
+@raises(LeadNotFound, BadCursor)
+async def lead_timeline(
+    lead_id: UUID, who: LeadsRead, session: Reading, limit: CursorLimit = 20, cursor: Cursor = None
+) -> Timeline:
+    """Everything that happened to this lead, newest first."""
+    return await timeline.read(session, who, lead_id, limit=limit, cursor=cursor)
+
+
+@router.post("/{lead_id}/merge", response_model=LeadOut)
+@raises(LeadNotFound, MergeTargetNotFound, MergeIntoItself)
+async def merge_lead(lead_id: UUID, body: Merge, who: LeadsAdmin, uow: IdempotentUow) -> Response:
+    """Merge this lead into another: its history, phones and whatever the other lacks move there, and it is deleted.
+    Its id then answers 404 with `mergedInto`."""
+    return _json(*await merge.merge(uow, who, lead_id, body.into_id), 200)

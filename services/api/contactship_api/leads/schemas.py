@@ -220,3 +220,7 @@ class BatchAccepted(Out):
     queued: int
     not_found: int
     message: str
+
+
+class Merge(In):
+    into_id: UUID

@@ -10,9 +10,10 @@ from sqlmodel import col
 from contactship_api.access.permissions import Principal
 from contactship_api.http.conditional import check_match, etag_of
 from contactship_api.leads import queries
+from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import LeadCreate, LeadOut, LeadUpdate
 from contactship_common.cache_keys import lead_key
-from contactship_common.errors import LeadEmailTaken, LeadNotFound, OwnerNotFound
+from contactship_common.errors import LeadEmailTaken, OwnerNotFound
 from contactship_common.leads import (
     SUMMARY_FACT_FIELDS,
     claim_phone,
@@ -79,7 +80,7 @@ async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[Lea
     await session.flush()
     found = await queries.find(session, who, lead_id)
     if found is None:
-        raise LeadNotFound
+        raise await lead_missing(uow.session, lead_id)
     return found
 
 
@@ -123,7 +124,7 @@ async def update(
     session.expire_all()
     found = await queries.find(session, who, lead_id)
     if found is None:
-        raise LeadNotFound
+        raise await lead_missing(uow.session, lead_id)
     return found
 
 
@@ -156,14 +157,14 @@ async def _lock(uow: UnitOfWork, lead_id: UUID) -> tuple[Lead, Person]:
     )
     row = (await uow.session.execute(statement)).first()
     if row is None:
-        raise LeadNotFound
+        raise await lead_missing(uow.session, lead_id)
     return row[0], row[1]
 
 
 async def _check_match(uow: UnitOfWork, who: Principal, lead_id: UUID, if_match: str) -> None:
     found = await queries.find(uow.session, who, lead_id)
     if found is None:
-        raise LeadNotFound
+        raise await lead_missing(uow.session, lead_id)
     out, version = found
     check_match(if_match, etag_of(version, out.json_bytes()))
 

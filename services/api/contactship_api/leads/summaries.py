@@ -6,8 +6,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
+from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import SummarizeMany, SummaryFilter
-from contactship_common.errors import LeadNotFound
 from contactship_common.models import Batch, Lead, Task, TaskStatus
 from contactship_common.summaries import add_to_batch, is_fresh
 from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
@@ -30,7 +30,7 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
     )
     row = (await uow.session.execute(statement)).first()
     if row is None:
-        raise LeadNotFound
+        raise await lead_missing(uow.session, lead_id)
     fresh, facts_changed_at, task_status, claimed_at = row
     if fresh and task_status is None and not force:
         return None
