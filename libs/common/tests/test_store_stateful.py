@@ -122,9 +122,10 @@ class TaskMachine(RuleBasedStateMachine):
         self.accepted[ref.id] = self.accepted.get(ref.id, 0) + 1
 
     @precondition(lambda self: any(row["slot"] for row in self.before.values()))
-    @rule(data=st.data(), rerun=st.booleans(), delay=st.sampled_from([0.0, 30.0]))
+    @rule(data=st.data(), rerun=st.sampled_from([True, True, False]), delay=st.sampled_from([0.0, 30.0]))
     def ask_again(self, data: st.DataObject, rerun: bool, delay: float) -> None:
         held = [row for row in self.before.values() if row["slot"]]
+        held += [row for row in held if row["status"] == "running"] * 3
         row = data.draw(st.sampled_from(held), label="holder")
         kind = Ended if row["kind"] == Ended.KIND else Waiting
         self.ask(kind, row["payload"]["name"], delay, None, rerun, None)
