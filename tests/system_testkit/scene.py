@@ -56,6 +56,10 @@ class Scene:
 
     def close(self) -> None:
         self.http.close()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Drop the connection that a restarted server has cut; the next statement opens another."""
         if self._connection is not None:
             self._connection.close()
 
