@@ -133,7 +133,9 @@ class TaskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.before)
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
-        task_id = self.one_task(data, "queued")
+        self.begin(self.one_task(data, "queued"))
+
+    def begin(self, task_id: UUID) -> None:
         before = self.rows()[task_id]
         claim = self.await_(store.claim(self.runtime.db.fast, task_id, owner="w", lease_seconds=30))
         if claim is None:
@@ -149,7 +151,9 @@ class TaskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.before)
     @rule(data=st.data())
     def time_passes(self, data: st.DataObject) -> None:
-        task_id = self.one_task(data, "queued")
+        self.wait_for(self.one_task(data, "queued"))
+
+    def wait_for(self, task_id: UUID) -> None:
         self.connection.execute(
             "UPDATE tasks SET run_at = now() - interval '1 s', published_at = published_at - interval '1 h' "
             "WHERE id = %s AND status = 'queued'",
@@ -160,7 +164,9 @@ class TaskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def the_lease_runs_out(self, data: st.DataObject) -> None:
-        claim = self.one_claim(data)
+        self.lose(self.one_claim(data))
+
+    def lose(self, claim: store.ClaimedTask) -> None:
         self.connection.execute(
             "UPDATE tasks SET lease_until = now() - interval '1 s' "
             "WHERE id = %s AND run_no = %s AND status = 'running'",
@@ -198,7 +204,9 @@ class TaskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), status=st.sampled_from(ENDED), counted=st.booleans())
     def finish(self, data: st.DataObject, status: str, counted: bool) -> None:
-        claim = self.one_claim(data)
+        self.end(self.one_claim(data), status, counted)
+
+    def end(self, claim: store.ClaimedTask, status: str, counted: bool) -> None:
         ours, before = self.is_ours(claim), self.rows()
         if counted:
             self.may_count.add(claim.id)
@@ -241,6 +249,29 @@ class TaskMachine(RuleBasedStateMachine):
     def the_worker_is_killed(self, data: st.DataObject) -> None:
         """Nobody will ever finish this run; only its lease frees the task."""
         self.held.remove(self.one_claim(data))
+
+    # Rules that go deep at once, because single steps rarely line up: the state they leave is what others start from.
+
+    @precondition(lambda self: any(row["status"] == "queued" for row in self.before.values()))
+    @rule(data=st.data(), rerun=st.booleans(), lost=st.booleans(), status=st.sampled_from([None, *ENDED]))
+    def a_run(self, data: st.DataObject, rerun: bool, lost: bool, status: str | None) -> None:
+        """Begins; is perhaps asked for again meanwhile; perhaps loses its lease and is begun again; perhaps ends."""
+        task_id = self.one_task(data, "queued")
+        claims = len(self.held)
+        for _ in range(1 + lost):
+            self.wait_for(task_id)
+            self.begin(task_id)
+            self.rules_of_every_step()
+            if len(self.held) == claims:
+                return  # it was not queued
+            row = self.before[task_id]
+            if row["slot"]:
+                self.ask(Ended, row["payload"]["name"], 0.0, None, rerun, None)
+            if lost:
+                self.lose(self.held[-1])
+                self.rules_of_every_step()
+        if status is not None:
+            self.end(self.held[-1], status, counted=False)
 
     async def _by_hand(self, action: Any, argument: Any) -> Any:
         async with self.runtime.db.sessions() as session, session.begin():
