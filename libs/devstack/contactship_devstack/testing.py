@@ -14,7 +14,7 @@ URLs are plain `postgresql://` and `redis://` strings. Nothing outlives pytest, 
 import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -61,20 +61,27 @@ def template_database(postgres_admin: psycopg.Connection, postgres_url: str) -> 
     return TemplateDatabase.ensure(postgres_admin, postgres_url)
 
 
-@pytest.fixture
-def make_database(postgres_admin: psycopg.Connection, postgres_url: str) -> Iterator[Callable[[str], str]]:
-    """A function that makes one more database from a template's name and returns its address."""
+@contextmanager
+def _databases(admin: psycopg.Connection, admin_url: str) -> Iterator[Callable[[str], str]]:
+    """A function that makes databases from a template's name; they are dropped at the end."""
     names: list[str] = []
 
     def make(template: str) -> str:
         name = f"test_{uuid.uuid4().hex[:20]}"
         names.append(name)
-        postgres_admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-        return on_server(postgres_url, name)
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        return on_server(admin_url, name)
 
     yield make
     for name in names:
-        postgres_admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+def make_database(postgres_admin: psycopg.Connection, postgres_url: str) -> Iterator[Callable[[str], str]]:
+    """A function that makes one more database from a template's name and returns its address."""
+    with _databases(postgres_admin, postgres_url) as make:
+        yield make
 
 
 @pytest.fixture
@@ -139,7 +146,10 @@ def make_stack(request: pytest.FixtureRequest, process_guard: Guard, tmp_path: P
                 server = cleanup.enter_context(postgres.temporary_server(process_guard))
                 url = migrated_database(server)
             else:
-                url = request.getfixturevalue("make_database")(request.getfixturevalue("template_database").name)
+                # Not by the fixture `make_database`: asked for here, it would be gone before these processes are.
+                admin, admin_url = request.getfixturevalue("postgres_admin"), request.getfixturevalue("postgres_url")
+                make_database = cleanup.enter_context(_databases(admin, admin_url))
+                url = make_database(request.getfixturevalue("template_database").name)
             folder = tmp_path / f"stack-{len(stacks) + 1}"
             folder.mkdir()
             stack = Stack(
