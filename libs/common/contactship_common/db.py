@@ -11,11 +11,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from contactship_common.settings import CoreSettings
+
+_SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")
 
 DATABASE_AWAY: tuple[type[Exception], ...] = (
     psycopg.OperationalError,
@@ -45,6 +48,23 @@ def plain_url(url: str) -> str:
     scheme = parts.scheme.split("+")[0].replace("postgres", "postgresql").replace("postgresqlql", "postgresql")
     query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if k != "schema"])
     return urlunsplit((scheme, parts.netloc, parts.path, query, parts.fragment))
+
+
+def check_url(url: str) -> None:
+    """Say what is wrong with an address before anything stumbles over it; never repeats it, it holds a password.
+
+    Raises:
+        ValueError: it is empty, not of PostgreSQL, or cannot be read.
+    """
+    if not url:
+        raise ValueError("DATABASE_URL (or POSTGRES_HOST) is not set")
+    if not url.startswith(_SCHEMES):
+        raise ValueError("DATABASE_URL must start with postgresql:// (or postgres://, postgresql+psycopg://)")
+    try:
+        conninfo_to_dict(plain_url(url))
+        sa.make_url(alchemy_url(url))
+    except (ValueError, psycopg.ProgrammingError, sa.exc.ArgumentError):
+        raise ValueError("DATABASE_URL cannot be read; is a character of the password not percent-encoded?") from None
 
 
 def schema_of(url: str) -> str | None:
@@ -89,8 +109,7 @@ class Database:
     """Both pools of a process. Open it inside the running event loop, close it at the end."""
 
     def __init__(self, settings: CoreSettings) -> None:
-        if not settings.database_url:
-            raise ValueError("DATABASE_URL (or POSTGRES_HOST) is not set")
+        check_url(settings.database_url)
         arguments = connect_arguments(settings)
         self.engine: AsyncEngine = create_async_engine(
             alchemy_url(settings.database_url),
