@@ -1,5 +1,6 @@
 """`contactship-api`: one process of the gateway."""
 
+import socket
 import sys
 
 import uvicorn
@@ -9,6 +10,7 @@ from contactship_common.logs import configure_logging
 from contactship_common.settings import ApiSettings, CoreSettings
 from contactship_common.tasks.worker import explain
 
+_BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75  # longer than the usual proxy's, so that the proxy closes first
 _SHUTDOWN_SECONDS = 35  # a held `?wait=30` may finish
 
@@ -19,12 +21,11 @@ def main() -> None:
         core, settings = CoreSettings(), ApiSettings()
         configure_logging(core, "api")
         app = create_app(core, settings)
-    except ValueError as error:
+        listening = _listen(settings)
+    except (ValueError, RuntimeError) as error:
         sys.exit(f"contactship-api: {explain(error)}")
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -33,3 +34,17 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: ApiSettings) -> socket.socket:
+    """Take the port first of all: uvicorn would do it last, after everything else has been opened.
+
+    Raises:
+        RuntimeError: it is taken or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise RuntimeError(f"PORT {settings.port} on {settings.host} cannot be used: {error.strerror}") from error
