@@ -120,8 +120,12 @@ async def test_an_idle_worker_starts_soon_and_tells_its_health(engine: Engine, m
     assert statistics.median(waits) < 250
     status, body = await asyncio.to_thread(worker.get, "/health/liveness")
     assert (status, body) == (200, b'{"status":"ok"}')
-    status, body = await asyncio.to_thread(worker.get, "/metrics")
-    assert b'contactship_task_runs_total{kind="test.plain",outcome="succeeded"} 30.0' in body
+
+    async def counted() -> bool:  # just after the commit that the client sees
+        body = (await asyncio.to_thread(worker.get, "/metrics"))[1]
+        return b'contactship_task_runs_total{kind="test.plain",outcome="succeeded"} 30.0' in body
+
+    await until(counted, "the metrics of 30 runs")
     [beat] = await engine.sql("SELECT * FROM worker_heartbeats")
     assert (beat["kind"], beat["queue"], beat["threads"]) == ("sync_worker", "sync", 16)
     worker.process.send_signal(signal.SIGTERM)
