@@ -3,9 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from handler_testkit import Handlers
 from vendors.ai_bench import Benches
 from vendors.gemini_server import GeminiServer
 from vendors.openai_server import OpenAIServer
+
+from contactship_common.runtime import Runtime
+from contactship_common.settings import AISettings, CoreSettings
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,13 @@ async def bench(openai_vendor: OpenAIServer, gemini_vendor: GeminiServer) -> Asy
     made = Benches(openai_vendor, gemini_vendor)
     yield made
     await made.aclose()
+
+
+@pytest.fixture
+async def handlers(database_url: str, redis_url: str) -> AsyncIterator[Handlers]:
+    core = CoreSettings(database_url=database_url, redis_url=redis_url, task_backoff=0.01)
+    runtime = Runtime(core, AISettings(ai_providers=("local",), ai_max_retries=2))
+    await runtime.open()
+    async with await Handlers.connect(database_url) as connection:
+        yield Handlers(runtime, connection)
+    await runtime.close()
