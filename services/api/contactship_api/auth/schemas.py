@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Ema
 from contactship_api.http.schemas import BlankIsNull, In, Line, Out, UtcTime
 from contactship_common.leads import normalise_email
 from contactship_common.models import Role
+from contactship_common.settings.api import MIN_PASSWORD_CHARACTERS
 
-MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 1_000
 
 AccountEmail = Annotated[
@@ -49,12 +49,13 @@ class Login(CredentialsIn):
 class Register(CredentialsIn):
     email: AccountEmail = Field(examples=["agent@example.com"])
     password: NewPassword
-    name: Annotated[Line | None, BlankIsNull, Field(max_length=255)] = None
+    name: Annotated[Annotated[Line, Field(max_length=255)] | None, BlankIsNull] = None
     role: Role = Role.SALES_AGENT
 
 
 class Refresh(In):
-    refresh_token: Annotated[Line, Field(min_length=1, max_length=300)]
+    # Any text: what is not one of our tokens is 401, whatever is wrong with it.
+    refresh_token: str = Field(examples=["01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f.1.Zm9yZ2VkIHNpZ25hdHVyZQ"])
 
 
 class ChangePassword(CredentialsIn):

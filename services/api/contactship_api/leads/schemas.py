@@ -43,8 +43,8 @@ def _trimmed(value: Any) -> Any:
 
 Email = Annotated[EmailStr, BeforeValidator(_trimmed), AfterValidator(normalise_email), Field(max_length=255)]
 Name = Annotated[Line, Field(min_length=1, max_length=255)]
-Phone = Annotated[Line | None, BlankIsNull, Field(max_length=50)]
-Short = Annotated[Line | None, BlankIsNull, Field(max_length=100)]
+Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, BlankIsNull]
+Short = Annotated[Annotated[Line, Field(max_length=100)] | None, BlankIsNull]
 PictureUrl = Annotated[
     Annotated[Line, Field(max_length=2_048, json_schema_extra={"format": "uri"}), AfterValidator(_http_url)] | None,
     BlankIsNull,
@@ -54,10 +54,10 @@ Metadata = Annotated[dict[str, Any] | None, AfterValidator(_small)]
 
 
 class AddressIn(In):
-    street: Annotated[Line | None, BlankIsNull, Field(max_length=255)] = None
+    street: Annotated[Annotated[Line, Field(max_length=255)] | None, BlankIsNull] = None
     city: Short = None
     state: Short = None
-    postcode: Annotated[Line | None, BlankIsNull, Field(max_length=32)] = None
+    postcode: Annotated[Annotated[Line, Field(max_length=32)] | None, BlankIsNull] = None
     country: Short = None
 
 
@@ -68,9 +68,9 @@ class LeadFields(In):
     address: AddressIn | None = None
     date_of_birth: DateOfBirth = None
     nationality: Short = None
-    gender: Annotated[Line | None, BlankIsNull, Field(max_length=20)] = None
+    gender: Annotated[Annotated[Line, Field(max_length=20)] | None, BlankIsNull] = None
     picture_url: PictureUrl = None
-    external_id: Annotated[Line | None, BlankIsNull, Field(max_length=255)] = None
+    external_id: Annotated[Annotated[Line, Field(max_length=255)] | None, BlankIsNull] = None
     owner_id: UUID | None = None
     metadata: Metadata = None
 
@@ -80,7 +80,7 @@ class LeadCreate(LeadFields):
 
     first_name: Name | None = Field(default=None, examples=["Ana"])
     last_name: Name | None = Field(default=None, examples=["García"])
-    name: Annotated[Line | None, Field(max_length=511)] = None
+    name: Annotated[Line, Field(max_length=511)] | None = None
     email: Email = Field(examples=["ana@example.com"])
     source: LeadSource = LeadSource.MANUAL
     status: LeadStatus = LeadStatus.NEW

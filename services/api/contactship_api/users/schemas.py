@@ -16,7 +16,7 @@ def _not_null(value: Any) -> Any:
     return value
 
 
-UserName = Annotated[Line | None, BlankIsNull, Field(max_length=255)]
+UserName = Annotated[Annotated[Line, Field(max_length=255)] | None, BlankIsNull]
 
 
 class UserCreate(In):

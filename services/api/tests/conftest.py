@@ -1,0 +1,102 @@
+"""Fixtures of the gateway's tests. Helpers are in `api_testkit`, beside this file.
+
+shared_api   one application for all tests that look at single answers only
+api          the application in this process, on this test's database and Valkey, called with the root key
+make_api     the same with settings given by field name: `await make_api(rate_limit_max=3)`
+sql          one statement on a connection of its own, committed at once
+"""
+
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import structlog
+from argon2 import PasswordHasher
+from psycopg.rows import dict_row
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from api_testkit import Api, open_api  # needs the path above
+
+from contactship_common import passwords
+from contactship_devstack.template import TemplateDatabase, on_server
+from contactship_devstack.valkey import ValkeyServer
+
+MakeApi = Callable[..., Awaitable[Api]]
+Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+
+
+def pytest_make_parametrize_id(val: object) -> str:
+    """Short names for tests, however long or strange their parameter."""
+    return ascii(val)[:40]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_logs() -> None:
+    """One line an event; the default draws the locals of every frame of a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """The real algorithm with small parameters; at full strength each login takes 64 MiB and a tenth of a second."""
+    strong, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    passwords._nobody.cache_clear()
+    yield
+    passwords._hasher = strong
+
+
+@pytest.fixture
+async def make_api(database_url: str, redis_url: str) -> AsyncIterator[MakeApi]:
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: Any) -> Api:
+            chosen = {"database_url": database_url, "redis_url": redis_url} | settings
+            return await stack.enter_async_context(open_api(**chosen))
+
+        yield make
+
+
+@pytest.fixture
+async def api(make_api: MakeApi) -> Api:
+    return await make_api()
+
+
+@pytest.fixture(scope="session")
+async def shared_api(
+    postgres_admin: psycopg.Connection,
+    postgres_url: str,
+    template_database: TemplateDatabase,
+    _valkey_of_session: ValkeyServer,
+) -> AsyncIterator[Api]:
+    """One application for the whole run, for tests that look at single answers only: starting one takes longer than
+    most of them."""
+    name = f"test_shared_{uuid.uuid4().hex[:16]}"
+    postgres_admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database.name}"'.encode())
+    url = on_server(postgres_url, name)
+    async with open_api(database_url=url, redis_url=_valkey_of_session.url) as api:
+        yield api
+    postgres_admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[Sql]:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
+
+        async def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
+            cursor = await connection.execute(statement, parameters or None)  # type: ignore[arg-type]
+            return await cursor.fetchall() if cursor.description else []
+
+        yield run
