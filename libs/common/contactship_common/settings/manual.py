@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import AliasChoices, SecretStr
 
-from contactship_common.settings import AISettings, ApiSettings, CoreSettings, WorkerSettings
+from contactship_common.settings import AISettings, ApiSettings, CoreSettings, SyncSettings, WorkerSettings
 from contactship_common.settings.core import IGNORED_NAMES
 from contactship_common.settings.fields import SettingsGroup
 
@@ -20,6 +20,7 @@ GROUPS: tuple[tuple[str, type[SettingsGroup]], ...] = (
     ("Every process", CoreSettings),
     ("Gateway (`contactship-api`)", ApiSettings),
     ("Workers and scheduler", WorkerSettings),
+    ("Lead sources (sync worker and scheduler; the gateway reads names and times)", SyncSettings),
     ("Language models (AI worker; the gateway reads AI_CACHE_TTL)", AISettings),
 )
 
