@@ -80,6 +80,7 @@ class WorkerProcess:
         self._stack = AsyncExitStack()
         self.runner: Runner
         self.runtime: Runtime
+        self._beating: asyncio.Task[None]
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; returns when everything has been finished or handed back."""
@@ -134,9 +135,10 @@ class WorkerProcess:
         health = HealthServer(self.settings.worker_health_host, self.settings.worker_health_port, self._readiness)
         await health.start()
         self._stack.push_async_callback(health.stop)
-        for coroutine in (self.runner.renew_leases(), self._heartbeats()):
-            task = asyncio.create_task(coroutine)
-            self._stack.callback(task.cancel)
+        renewing = asyncio.create_task(self.runner.renew_leases())
+        self._stack.callback(renewing.cancel)
+        self._beating = asyncio.create_task(self._heartbeats())
+        self._stack.callback(self._beating.cancel)
 
     async def _readiness(self) -> dict[str, Any]:
         state = {"status": "ok", "queue": self.queue, "threads": self.threads, "running": len(self.runner.runs)}
@@ -164,6 +166,9 @@ class WorkerProcess:
             await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
 
     async def _say_goodbye(self) -> None:
+        # A beat after this would let a process that is gone look alive for half a minute.
+        self._beating.cancel()
+        await asyncio.wait({self._beating})
         try:
             async with self.runtime.db.sessions() as session, session.begin():
                 await session.execute(sa.delete(WorkerHeartbeat).where(WorkerHeartbeat.id == self.owner))  # type: ignore[arg-type]
