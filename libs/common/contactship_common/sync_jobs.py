@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -124,8 +124,7 @@ def _reason(code: str, message: str) -> dict[str, Any]:
 
 
 def _with(entry: dict[str, Any]) -> Any:
-    errors = col(SyncJob.errors)
-    return errors.op("||")(sa.func.jsonb_build_array(sa.cast(sa.literal(entry, errors.type), errors.type)))
+    return col(SyncJob.errors).op("||")(sa.cast(sa.literal([entry], JSONB), JSONB))
 
 
 def _values(given: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`contactship-scheduler`: the dispatcher, and what has to happen regularly. Any number may run side by side."""
+"""`contactship-scheduler`: the dispatcher, the cron's ticks, and what has to happen regularly. Any number may run side by side."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,10 @@ from contactship_common.db import DATABASE_AWAY
 from contactship_common.health_server import HealthServer
 from contactship_common.logs import configure_logging
 from contactship_common.runtime import Runtime
-from contactship_common.settings import CoreSettings, WorkerSettings
+from contactship_common.settings import CoreSettings, SyncSettings, WorkerSettings
 from contactship_common.tasks.dispatcher import Dispatcher
 from contactship_common.tasks.worker import explain
+from contactship_sync_worker.cron import CronTicks
 from contactship_sync_worker.retention import Retention
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ async def _opened(core: CoreSettings) -> AsyncIterator[Runtime]:
         await runtime.close()
 
 
-async def _serve(core: CoreSettings, settings: WorkerSettings) -> None:
+async def _serve(core: CoreSettings, settings: WorkerSettings, sync: SyncSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -54,6 +55,7 @@ async def _serve(core: CoreSettings, settings: WorkerSettings) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(Dispatcher(runtime).run(stop))
             group.create_task(Retention(runtime).run(stop))
+            group.create_task(CronTicks(runtime, sync).run(stop))
         await health.stop()
     log.info("scheduler.stopped")
 
@@ -61,8 +63,8 @@ async def _serve(core: CoreSettings, settings: WorkerSettings) -> None:
 def main() -> None:
     """A wrong setting is one clear line and exit status 1."""
     try:
-        core, settings = CoreSettings(), WorkerSettings()
+        core, settings, sync = CoreSettings(), WorkerSettings(), SyncSettings()
         configure_logging(core, "scheduler")
-        uvloop.run(_serve(core, settings))
+        uvloop.run(_serve(core, settings, sync))
     except (ValueError, RuntimeError) as error:
         sys.exit(f"contactship-scheduler: {explain(error)}")

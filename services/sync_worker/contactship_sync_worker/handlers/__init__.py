@@ -1,0 +1,1 @@
+"""One handler a file; `main.make_handlers` lists them."""
