@@ -12,7 +12,7 @@ from uuid import UUID
 
 from contactship_common.settings import ApiSettings
 
-_LONGEST_GENERATION_DIGITS = 9
+_LONGEST_TOKEN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +23,27 @@ class RefreshToken:
     generation: int
 
 
-def _signature(secret: str, family: UUID, generation: int) -> str:
+def _text(secret: str, family: UUID, generation: int) -> str:
     key = hmac.digest(secret.encode(), b"contactship refresh token", hashlib.sha256)
     message = family.bytes + generation.to_bytes(8, "big")
-    return base64.urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).decode().rstrip("=")
+    signature = base64.urlsafe_b64encode(hmac.digest(key, message, hashlib.sha256)).decode().rstrip("=")
+    return f"{family}.{generation}.{signature}"
 
 
 def issue_refresh_token(settings: ApiSettings, family: UUID, generation: int) -> str:
-    return f"{family}.{generation}.{_signature(settings.jwt_secret, family, generation)}"
+    return _text(settings.jwt_secret, family, generation)
 
 
 def parse_refresh_token(settings: ApiSettings, token: str) -> RefreshToken | None:
-    """The token's parts if it is one of ours; None for anything else. Accepts the previous secret too."""
-    parts = token.split(".")
-    if len(parts) != 3 or not parts[1].isascii() or not parts[1].isdigit():
+    """The token's parts if it is ours, letter for letter; None for anything else. The previous secret is good too."""
+    if len(token) > _LONGEST_TOKEN or not token.isascii() or token.count(".") != 2:
         return None
-    if len(parts[1]) > _LONGEST_GENERATION_DIGITS:
-        return None
+    first, second, _ = token.split(".")
     try:
-        family, generation = UUID(parts[0]), int(parts[1])
-    except ValueError:
+        family, generation = UUID(first), int(second)
+        for secret in filter(None, (settings.jwt_secret, settings.jwt_secret_previous)):
+            if hmac.compare_digest(_text(secret, family, generation), token):
+                return RefreshToken(family, generation)
+    except (ValueError, OverflowError):
         return None
-    for secret in filter(None, (settings.jwt_secret, settings.jwt_secret_previous)):
-        if hmac.compare_digest(_signature(secret, family, generation).encode(), parts[2].encode()):
-            return RefreshToken(family, generation)
     return None

@@ -52,7 +52,8 @@ def verify_access_token(settings: ApiSettings, token: str) -> AccessClaims | Non
                 token,
                 secret,
                 algorithms=[_ALGORITHM],
-                options={"require": ["exp", "iat", "sub", "uid", "role", "jti"]},
+                # `iat` must be there, but may lie in the future: clocks of two machines differ by a second or two.
+                options={"require": ["exp", "iat", "sub", "email", "uid", "role", "jti"], "verify_iat": False},
             )
             if claims.get("typ") != _TYPE:
                 return None

@@ -1,7 +1,7 @@
 """What the API process holds: settings, connections, and the services that requests share."""
 
 from contactship_api.access.authenticate import Authenticator
-from contactship_api.http.ratelimit import LoginLimits
+from contactship_api.http.login_limits import LoginLimits
 from contactship_api.tasks.waiting import TaskWaiter
 from contactship_common.runtime import Runtime
 from contactship_common.settings import ApiSettings, CoreSettings

@@ -12,8 +12,9 @@ from contactship_common.settings.fields import SettingsGroup, setting
 DEVELOPMENT_JWT_SECRET = "contactship-development-secret-never-use-in-production"  # noqa: S105
 DEVELOPMENT_ADMIN_PASSWORD = "admin123"  # noqa: S105
 DEVELOPMENT_ADMIN_EMAIL = "admin@contactship.com"
-_PUBLISHED_SECRETS = {"secret123", "my-super-secret-key-123", DEVELOPMENT_JWT_SECRET, "changeme", "secret"}
+_PUBLISHED_SECRETS = {"secret123", "my-super-secret-key-123", DEVELOPMENT_JWT_SECRET, DEVELOPMENT_ADMIN_PASSWORD}
 _MIN_SECRET_CHARACTERS = 32
+MIN_PASSWORD_CHARACTERS = 8
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -23,6 +24,15 @@ def parse_duration_seconds(value: object) -> int:
     if match is None or int(match[1]) == 0:
         raise ValueError("must be a duration such as 1h, 15m or 3600")
     return int(match[1]) * _UNITS[match[2] or "s"]
+
+
+def is_published(secret: str) -> bool:
+    """Whether everybody can read this secret in our source or in an older manual."""
+    return secret.strip().lower() in _PUBLISHED_SECRETS
+
+
+def _is_weak(secret: str) -> bool:
+    return len(secret.strip()) < _MIN_SECRET_CHARACTERS or is_published(secret)
 
 
 def _split(value: object) -> object:
@@ -56,7 +66,12 @@ class ApiSettings(SettingsGroup):
         secret=True,
     )
     jwt_secret_previous: str = setting(
-        "", "JWT_SECRET_PREVIOUS", about="Still accepted while JWT_SECRET is being rotated.", secret=True
+        "",
+        "JWT_SECRET_PREVIOUS",
+        about="Still accepted while JWT_SECRET is being rotated.",
+        danger="Production refuses a default or short one. API keys that are not used while it is set stop working "
+        "when it is emptied.",
+        secret=True,
     )
     jwt_expires_in: Annotated[int, BeforeValidator(parse_duration_seconds)] = setting(
         3_600, "JWT_EXPIRES_IN", unit="seconds, or 15m / 1h", about="Life of an access token."
@@ -82,7 +97,11 @@ class ApiSettings(SettingsGroup):
     )
     super_admin_email: str = setting("", "SUPER_ADMIN_EMAIL", about="First ADMIN, made if there is none.")
     super_admin_password: str = setting(
-        "", "SUPER_ADMIN_PASSWORD", about="Of the first ADMIN.", danger="Production refuses `admin123`.", secret=True
+        "",
+        "SUPER_ADMIN_PASSWORD",
+        about="Of the first ADMIN.",
+        danger="Production refuses `admin123` and fewer than 8 characters.",
+        secret=True,
     )
     super_admin_name: str = setting("Administrator", "SUPER_ADMIN_NAME", about="Of the first ADMIN.")
 
@@ -112,13 +131,18 @@ class ApiSettings(SettingsGroup):
     def _refuse_defaults_in_production(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self
-        if len(self.jwt_secret) < _MIN_SECRET_CHARACTERS or self.jwt_secret in _PUBLISHED_SECRETS:
-            raise ValueError("JWT_SECRET must be set to a secret of at least 32 characters in production")
-        key = self.api_secret_key
-        if key and (len(key) < _MIN_SECRET_CHARACTERS or key in _PUBLISHED_SECRETS):
-            raise ValueError("API_SECRET_KEY must have at least 32 characters and be no published example")
-        if self.super_admin_password == DEVELOPMENT_ADMIN_PASSWORD:
-            raise ValueError("SUPER_ADMIN_PASSWORD must not be the default in production")
+        wrong = []
+        if _is_weak(self.jwt_secret):
+            wrong.append("JWT_SECRET must be set to a secret of at least 32 characters in production")
+        if self.jwt_secret_previous and _is_weak(self.jwt_secret_previous):
+            wrong.append("JWT_SECRET_PREVIOUS must be empty or a secret of at least 32 characters in production")
+        if self.api_secret_key and _is_weak(self.api_secret_key):
+            wrong.append("API_SECRET_KEY must have at least 32 characters and be no published example in production")
+        password = self.super_admin_password
+        if password and (len(password) < MIN_PASSWORD_CHARACTERS or is_published(password)):
+            wrong.append("SUPER_ADMIN_PASSWORD must have at least 8 characters and be no default in production")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property

@@ -8,12 +8,13 @@ import hashlib
 import hmac
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import Request
 from sqlmodel import col
+from starlette.requests import HTTPConnection
 
 from contactship_api.access.permissions import Principal, machine, person, root_key
 from contactship_common import api_keys
@@ -30,20 +31,20 @@ _REMEMBERED = 10_000
 @dataclass(slots=True)
 class _Known:
     principal: Principal
-    checked_at: float
+    fresh_until: float  # on the authenticator's clock
     claims: AccessClaims | None = None  # None: an API key
 
 
 class Authenticator:
-    """One a process; remembers at most 10,000 verified tokens and keys, by their hash."""
+    """One a process, for HTTP and sockets alike; remembers at most 10,000 verified tokens and keys, by their hash."""
 
-    def __init__(self, settings: ApiSettings, db: Database, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, settings: ApiSettings, db: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._db = db
-        self._fresh_seconds = fresh_seconds
+        self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    async def principal(self, request: Request) -> Principal | None:
+    async def principal(self, request: HTTPConnection) -> Principal | None:
         """The caller, or None without credentials.
 
         Raises:
@@ -75,10 +76,11 @@ class Authenticator:
             return known.principal
         self._known.pop(digest, None)
         presented = api_keys.parse_key(text)
-        principal = await self._look_at_key(presented) if presented else None
-        if principal is None:
+        found = await self._look_at_key(presented) if presented else None
+        if found is None:
             raise Unauthenticated
-        self._remember(digest, _Known(principal, time.monotonic()))
+        principal, seconds_left = found
+        self._remember(digest, _Known(principal, self._clock() + min(FRESH_SECONDS, seconds_left)))
         return principal
 
     async def _person(self, token: str) -> Principal:
@@ -94,11 +96,11 @@ class Authenticator:
         principal = await self._look_at_user(claims) if claims else None
         if principal is None:
             raise Unauthenticated
-        self._remember(digest, _Known(principal, time.monotonic(), claims))
+        self._remember(digest, _Known(principal, self._clock() + FRESH_SECONDS, claims))
         return principal
 
     def _is_fresh(self, known: _Known) -> bool:
-        return time.monotonic() - known.checked_at < self._fresh_seconds
+        return self._clock() < known.fresh_until
 
     def _remember(self, digest: bytes, known: _Known) -> None:
         self._known[digest] = known
@@ -109,26 +111,28 @@ class Authenticator:
         """The user as it is now; None if gone, inactive, logged out, or its role is no longer the token's."""
         statement = sa.select(col(User.email), col(User.role)).where(col(User.id) == claims.user_id, col(User.active))
         if claims.family is not None:
-            ended = sa.select(sa.literal(1)).where(
+            living = sa.select(sa.literal(1)).where(
                 col(TokenFamily.id) == claims.family, col(TokenFamily.revoked_at).is_(None)
             )
-            statement = statement.where(ended.exists())
+            statement = statement.where(living.exists())
         async with self._db.reading() as session:
             row = (await session.execute(statement)).first()
         if row is None or row.role != claims.role:
             return None
         return person(claims.user_id, row.email, row.role, claims.family)
 
-    async def _look_at_key(self, presented: api_keys.PresentedKey) -> Principal | None:
-        """The key as it is now; None if it is gone, expired or the secret is another. Notes that it was used."""
+    async def _look_at_key(self, presented: api_keys.PresentedKey) -> tuple[Principal, float] | None:
+        """The key as it is now, and for how many seconds it is good; None if it is gone, expired or the secret is
+        another. Notes that it was used."""
         living = (
             col(ApiKey.id) == presented.id,
             sa.or_(col(ApiKey.expires_at).is_(None), col(ApiKey.expires_at) > sa.func.now()),
         )
         async with self._db.sessions() as session, session.begin():
-            row = (await session.execute(sa.select(ApiKey).where(*living))).scalar_one_or_none()
-            if row is None:
+            found = (await session.execute(sa.select(ApiKey, sa.func.now()).where(*living))).first()
+            if found is None:
                 return None
+            row, now = found
             fits, outdated = api_keys.matches(self._settings, presented.secret, row.secret_hash)
             if not fits:
                 return None
@@ -136,7 +140,8 @@ class Authenticator:
             if outdated:
                 used = used.values(secret_hash=api_keys.hash_secret(self._settings, presented.secret))
             await session.execute(used)
-            return machine(row.id, row.scopes)
+            seconds_left = (row.expires_at - now).total_seconds() if row.expires_at else FRESH_SECONDS
+            return machine(row.id, row.scopes), seconds_left
 
 
 def _digest(text: str) -> bytes:

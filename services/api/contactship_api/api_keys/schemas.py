@@ -12,6 +12,10 @@ from contactship_api.http.schemas import In, Line, Out, UtcTime
 
 
 def _in_future(moment: datetime) -> datetime:
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time_out_of_range", "expiresAt is too far away") from None
     if moment <= datetime.now(UTC):
         raise PydanticCustomError("time_in_past", "expiresAt must lie in the future")
     return moment

@@ -11,6 +11,7 @@ from contactship_api.auth.schemas import CallerOut, ChangePassword, Login, Refre
 from contactship_api.deps import Reading, TheGateway, Uow
 from contactship_api.http.route import api_router, public, raises
 from contactship_common.errors import (
+    ConcurrentChange,
     DatabaseUnavailable,
     EmailTaken,
     InvalidLogin,
@@ -43,7 +44,7 @@ def _user_id(who: Principal) -> UUID:
 
 @router.post("/login", response_model=TokenOut)
 @public
-@raises(InvalidLogin, DatabaseUnavailable)
+@raises(InvalidLogin, ConcurrentChange, DatabaseUnavailable)
 async def login(request: Request, body: Login, uow: Uow, gateway: TheGateway) -> TokenOut:
     """Log in with e-mail and password; the answer's `access_token` goes into `Authorization: Bearer …`.
 
@@ -102,13 +103,15 @@ async def logout(who: AnyCaller, uow: Uow, gateway: TheGateway) -> Response:
 
 
 @router.post("/change-password", status_code=204)
-@raises(PeopleOnly, WrongPassword)
+@raises(PeopleOnly, WrongPassword, ConcurrentChange)
 async def change_password(
     request: Request, body: ChangePassword, who: AnyCaller, uow: Uow, gateway: TheGateway
 ) -> Response:
     """Set a new password and end every login of this account, this one included."""
     user_id = _user_id(who)
-    await gateway.login_limits.check_account(request.scope["contactship.ip"], f"password:{user_id}")
+    ip, account = request.scope["contactship.ip"], f"password:{user_id}"
+    await gateway.login_limits.check_account(ip, account)
     await service.change_password(uow, user_id, body)
+    await gateway.login_limits.succeeded(ip, account)
     gateway.authenticator.forget_user(user_id)
     return Response(status_code=204)
