@@ -12,7 +12,8 @@ from contactship_common.models.base import id_column, utc_column
 
 
 class LeadImport(SQLModel, table=True):
-    """One upload. Progress and outcome are read from its task and these counters; the pieces go when it ends.
+    """One upload. Progress and outcome are read from its task and these counters; the pieces go when it ends. Without
+    a task it is still being uploaded, or was given up.
 
     processed = created + skipped + failed, always.
     """
@@ -30,9 +31,11 @@ class LeadImport(SQLModel, table=True):
     bytes_total: int = 0
     encoding: str = Field(max_length=40)
     delimiter: str = Field(max_length=1)
+    # `{"columns": [[name, target], …]}`: a JSON object would lose their order.
     mapping: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
-    # Where the next run goes on: rows before this one have been applied.
+    # Where the next run goes on: rows before this one have been applied. `next_byte` is where it begins in the upload.
     next_row: int = 0
+    next_byte: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     records_processed: int = 0
     records_created: int = 0
     records_skipped: int = 0
