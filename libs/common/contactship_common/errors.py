@@ -151,6 +151,14 @@ class WrongPassword(Unprocessable):
     keeps_effects = True
 
 
+class SourceNotFound(Unprocessable):
+    code, title = "source_not_found", "No source with this name is configured"
+
+
+class SyncJobNotFound(NotFound):
+    code, title = "sync_job_not_found", "There is no sync job with this id"
+
+
 class MergeTargetNotFound(Unprocessable):
     code, title = "merge_target_not_found", "There is no lead with the id intoId"
 

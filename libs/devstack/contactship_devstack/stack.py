@@ -64,6 +64,8 @@ class Stack:
             "JWT_SECRET": secrets.token_urlsafe(32),
             "API_SECRET_KEY": self.api_key,
             "RATE_LIMIT_MAX": "0",
+            # A full hour during a test must not send it to a real source.
+            "SYNC_CRON": "off",
             **(env or {}),
         }
 

@@ -19,6 +19,7 @@ from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
 from contactship_api.http.route import count
 from contactship_api.leads import routes as leads
+from contactship_api.sync import routes as sync
 from contactship_api.tasks import routes as tasks
 from contactship_api.users import routes as users
 from contactship_common import passwords
@@ -72,7 +73,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     app.include_router(health.router)
-    for feature in (auth, users, api_keys, audit, leads, tasks):
+    for feature in (auth, users, api_keys, audit, leads, sync, tasks):
         app.include_router(feature.router, prefix=API)
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     docs.install(app)

@@ -4,7 +4,7 @@ from contactship_api.access.authenticate import Authenticator
 from contactship_api.http.login_limits import LoginLimits
 from contactship_api.tasks.waiting import TaskWaiter
 from contactship_common.runtime import Runtime
-from contactship_common.settings import ApiSettings, CoreSettings
+from contactship_common.settings import ApiSettings, CoreSettings, SyncSettings
 
 
 class Gateway:
@@ -13,6 +13,7 @@ class Gateway:
     def __init__(self, core: CoreSettings, settings: ApiSettings) -> None:
         self.core = core
         self.settings = settings
+        self.sync = SyncSettings()
         self.runtime = Runtime(core)
         self.authenticator = Authenticator(settings, self.runtime.db)
         self.login_limits = LoginLimits(settings, self.runtime.redis)

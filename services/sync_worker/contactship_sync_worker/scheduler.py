@@ -1,4 +1,7 @@
-"""`contactship-scheduler`: the dispatcher, the cron's ticks, and what has to happen regularly. Any number may run side by side."""
+"""`contactship-scheduler`: the dispatcher, the cron's ticks, and what has to happen regularly.
+
+Any number may run side by side.
+"""
 
 import asyncio
 import contextlib

@@ -13,7 +13,12 @@ from contactship_api.tasks.schemas import BatchOut, TaskState
 from contactship_common.models import Batch, BatchItem, Task, TaskStatus
 
 # Whoever may read what a task is about may read the task.
-SUBJECT_SCOPES: dict[str, Scope] = {"lead.summary": Scope.LEADS_READ, "lead.summary_batch": Scope.LEADS_READ}
+SUBJECT_SCOPES: dict[str, Scope] = {
+    "lead.summary": Scope.LEADS_READ,
+    "lead.summary_batch": Scope.LEADS_READ,
+    "sync.fetch": Scope.SYNC_RUN,
+    "sync.apply": Scope.SYNC_RUN,
+}
 
 
 def visible(who: Principal) -> Any:

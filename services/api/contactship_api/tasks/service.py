@@ -4,11 +4,14 @@ from uuid import UUID
 
 from contactship_api.access.permissions import Principal, Scope
 from contactship_api.tasks import queries
+from contactship_common import sync_jobs
 from contactship_common.errors import Forbidden, TaskNotCancellable, TaskNotFound, TaskNotRetryable
 from contactship_common.models import Task
 from contactship_common.tasks import store
-from contactship_common.tasks.catalog import KINDS
+from contactship_common.tasks.catalog import KINDS, SyncApply, SyncFetch
 from contactship_common.uow import UnitOfWork
+
+_OF_SYNC_JOBS = (SyncFetch.KIND, SyncApply.KIND)
 
 
 async def _own(uow: UnitOfWork, who: Principal, task_id: UUID) -> Task:
@@ -37,6 +40,8 @@ async def cancel(uow: UnitOfWork, who: Principal, task_id: UUID) -> None:
     if not await store.cancel(uow.session, [task_id]):
         raise TaskNotCancellable
     uow.task_ended(task_id)
+    if task.kind in _OF_SYNC_JOBS and task.subject_id is not None:
+        await sync_jobs.fail(uow.session, task.subject_id, "cancelled", "somebody cancelled its task")
     _forget_progress(uow, task)
     uow.audit("task.cancel", "task", task_id, kind=task.kind)
 

@@ -104,7 +104,7 @@ class ApplyPage(Handler[SyncApply, StoredPage, Checked]):
             uow.audit("sync.fail", "sync_job", payload.job_id, code=error.code)
 
 
-def _count(job: SyncJob, checked: Checked, intake: Intake) -> dict[str, int]:
+def _count(job: SyncJob, checked: Checked, intake: Intake) -> dict[str, Any]:
     """Add the page to the job's counters and its first errors."""
     before = job.records_processed
     created, skipped, failed = len(intake.created), len(intake.skipped), len(checked.bad)
