@@ -163,4 +163,6 @@ async def test_keys_survive_a_rotated_secret_once_they_were_used_meanwhile(make_
     assert (await during.client({"x-api-key": key}).get("/api/v1/leads")).status_code == 200
     after = await make_api(jwt_secret="b" * 40)
     assert (await after.client({"x-api-key": key}).get("/api/v1/leads")).status_code == 200
-    assert (await (await make_api(jwt_secret="c" * 40)).client({"x-api-key": key}).get("/api/v1/leads")).status_code == 401
+    assert (
+        await (await make_api(jwt_secret="c" * 40)).client({"x-api-key": key}).get("/api/v1/leads")
+    ).status_code == 401

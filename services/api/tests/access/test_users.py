@@ -39,7 +39,7 @@ async def test_the_list_is_by_address_and_can_be_filtered_and_paged(api: Api, sq
     for n in range(12):
         await api.make_user(f"u{n:02}@example.com", "ADMIN" if n % 4 == 0 else "SALES_AGENT")
     await sql("UPDATE users SET active = false WHERE email = 'u01@example.com'")
-    await sql("UPDATE users SET name = 'María 100%%_López' WHERE email = 'u02@example.com'")
+    await sql("UPDATE users SET name = 'María 100%_López' WHERE email = 'u02@example.com'")
 
     async def emails(**query: Any) -> list[str]:
         answer = await api.get("/api/v1/users", params=query)
