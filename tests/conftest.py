@@ -75,6 +75,7 @@ def make_scene(make_stack: StackFactory, vendor_env: dict[str, str]) -> Iterator
 
 @pytest.fixture(scope="module")
 def shared_scene(
+    request: pytest.FixtureRequest,
     process_guard: Guard,
     postgres_admin: psycopg.Connection,
     postgres_url: str,
@@ -82,7 +83,7 @@ def shared_scene(
     vendor_env: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Scene]:
-    """API, scheduler and AI worker of a whole module, for tests that hurt nothing."""
+    """API, scheduler and AI worker of a module whose tests leave them well; the module's ENV adds settings."""
     name = f"test_{uuid.uuid4().hex[:20]}"
     postgres_admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database.name}"'.encode())
     with valkey_server.temporary_server(process_guard) as valkey:
@@ -90,7 +91,7 @@ def shared_scene(
             database_url=on_server(postgres_url, name),
             redis_url=valkey.url,
             folder=tmp_path_factory.mktemp("stack"),
-            env=FAST | vendor_env | {"AI_TIMEOUT": "1"},
+            env=FAST | vendor_env | getattr(request.module, "ENV", {}),
             valkey=valkey,
             guard=process_guard,
         )

@@ -65,8 +65,7 @@ def test_what_an_api_promised_before_it_was_killed_is_done(make_scene: SceneFact
 def test_a_database_that_goes_away_under_load_costs_time_and_nothing_else(
     make_scene: SceneFactory, openai: OpenAIServer, crash: bool
 ) -> None:
-    # A lease longer than any restart: what a worker got from its model meanwhile stays its own.
-    scene = make_scene("api", "scheduler", "ai_worker", own_postgres=True, env={"TASK_LEASE": "10"})
+    scene = make_scene("api", "scheduler", "ai_worker", own_postgres=True)
     assert scene.stack.postgres
     # The test server does not wait for the disk at a commit, which a crash would show.
     scene.sql("ALTER DATABASE contactship SET synchronous_commit = on")
@@ -88,6 +87,7 @@ def test_a_database_that_goes_away_under_load_costs_time_and_nothing_else(
     done = [str(row["id"]) for row in scene.sql("SELECT id FROM leads WHERE summary IS NOT NULL")]
     assert set(load.accepted) <= set(done)
     scene.assert_summarised_once(done)
-    # What a model answered while the database was away is kept and stored, not paid for again.
+    # What a model answered while the database was away is kept and stored, not paid for again: the lease is longer
+    # than any restart.
     print(f"{openai.total} calls for {len(done)} summaries")
     assert openai.total == len(done)

@@ -33,8 +33,8 @@ def _summarise_all(scene: Scene, vendor: VendorProcess, count: int, *, seconds: 
     scene.assert_nothing_was_lost()
     scene.assert_summarised_once(list(leads.values()))
     counts = vendor.counts()
-    assert calls_per_lead(counts["by_subject"], list(leads)) == {1: count}
-    assert counts["total"] == count
+    assert calls_per_lead(counts["by_subject"], list(leads)) == {1: count}, scene.story()
+    assert counts["total"] == count, scene.story()
     assert scene.count("ai_calls WHERE outcome = 'success'") == count
     [row] = scene.sql(_TIMES)
     times = " ".join(f"{name}={value:.2f}" for name, value in row.items())

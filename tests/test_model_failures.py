@@ -9,6 +9,8 @@ from vendors.server import Say
 
 pytestmark = pytest.mark.system
 
+ENV = {"AI_TIMEOUT": "2"}
+
 
 @pytest.mark.parametrize(
     ("kind", "calls", "code"),

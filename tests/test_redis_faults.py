@@ -34,8 +34,7 @@ def _give_back(valkey: ValkeyServer) -> None:
     valkey.start()
 
 
-def test_five_hundred_waiting_tasks_survive_a_flush(make_scene: SceneFactory, openai: OpenAIServer) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
+def test_five_hundred_waiting_tasks_survive_a_flush(scene: Scene, openai: OpenAIServer) -> None:
     scene.until(lambda: scene.count("worker_heartbeats"), "a heartbeat, on which the window depends")
     leads = list(scene.insert_leads(500).values())
     scene.stack.freeze("ai_worker")
@@ -55,9 +54,8 @@ def test_five_hundred_waiting_tasks_survive_a_flush(make_scene: SceneFactory, op
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_without_redis_summaries_are_accepted_within_a_second_and_done_afterwards(
-    make_scene: SceneFactory, openai: OpenAIServer, how: str
+    scene: Scene, openai: OpenAIServer, how: str
 ) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
     leads = list(scene.insert_leads(30).values())
     _take_away(_valkey(scene), how)
     slowest = 0.0
@@ -77,8 +75,7 @@ def test_without_redis_summaries_are_accepted_within_a_second_and_done_afterward
     assert openai.total == len(leads)
 
 
-def test_a_wait_without_redis_still_ends_soon_after_the_task(make_scene: SceneFactory) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
+def test_a_wait_without_redis_still_ends_soon_after_the_task(scene: Scene) -> None:
     lead_id, _ = scene.make_lead()
     scene.stack.freeze("ai_worker")
     task_id = scene.summarize(lead_id)

@@ -25,12 +25,10 @@ def _start(kind: str, **settings: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize(
     ("named", "settings"),
     [
-        ("DATABASE_URL", {"REDIS_URL": "redis://127.0.0.1:1/0"}),
         ("DATABASE_URL", {"DATABASE_URL": "mysql://root@127.0.0.1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}),
-        ("DATABASE_URL", {"DATABASE_URL": "not an address", "REDIS_URL": "redis://127.0.0.1:1/0"}),
         ("REDIS_URL", {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}),
     ],
-    ids=["no database", "another database", "nonsense", "no redis"],
+    ids=["wrong database", "no redis"],
 )
 def test_a_wrong_setting_is_named_in_one_line(kind: str, named: str, settings: dict[str, str]) -> None:
     code, lines = _start(kind, **settings)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from system_testkit import Scene
+from system_testkit import SHORT_LEASE, Scene
 from vendors.openai_server import OpenAIServer
 
 from conftest import SceneFactory
@@ -14,7 +14,7 @@ from contactship_common.tasks.broker import make_broker
 
 pytestmark = pytest.mark.system
 
-LEASE_SECONDS = 3
+LEASE_SECONDS = float(SHORT_LEASE["TASK_LEASE"])
 
 
 def _summaries_under_way(scene: Scene, openai: OpenAIServer, count: int) -> tuple[list[str], list[str]]:
@@ -34,7 +34,7 @@ def _assert_done(scene: Scene, leads: Sequence[str]) -> None:
 
 
 def test_another_worker_finishes_what_a_killed_one_began(make_scene: SceneFactory, openai: OpenAIServer) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
+    scene = make_scene("api", "scheduler", "ai_worker", env=SHORT_LEASE)
     leads, tasks = _summaries_under_way(scene, openai, 20)
     scene.stack.start("ai_worker")
     scene.stack.kill9("ai_worker")
@@ -47,10 +47,29 @@ def test_another_worker_finishes_what_a_killed_one_began(make_scene: SceneFactor
     assert openai.total == 2 * len(leads)
 
 
+@pytest.mark.chaos
+def test_at_full_length_a_killed_worker_costs_no_more_than_its_lease_and_five_seconds(
+    make_scene: SceneFactory, openai: OpenAIServer
+) -> None:
+    full = {"TASK_LEASE": "30", "TASK_RING_AGAIN": "10", "HEARTBEAT_INTERVAL": "5", "DISPATCHER_TICK": "0.25"}
+    scene = make_scene("api", "scheduler", ai_worker=2, env=full)
+    leads = list(scene.insert_leads(200).values())
+    openai.latency = 2.0
+    for lead_id in leads:
+        scene.summarize(lead_id)
+    scene.stack.kill9("ai_worker")
+    killed = time.monotonic()
+    scene.until_quiet(60)
+    print(f"all done {time.monotonic() - killed:.1f} s after the kill, {openai.total - len(leads)} calls made twice")
+    assert time.monotonic() - killed < 35
+    scene.assert_nothing_was_lost()
+    scene.assert_summarised_once(leads)
+
+
 def test_a_killed_worker_that_starts_again_finishes_its_own_work(
     make_scene: SceneFactory, openai: OpenAIServer
 ) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
+    scene = make_scene("api", "scheduler", "ai_worker", env=SHORT_LEASE)
     leads, _ = _summaries_under_way(scene, openai, 5)
     scene.stack.kill9("ai_worker")
     killed = time.monotonic()
@@ -62,7 +81,7 @@ def test_a_killed_worker_that_starts_again_finishes_its_own_work(
 def test_a_worker_that_froze_past_its_lease_stores_nothing_when_it_thaws(
     make_scene: SceneFactory, openai: OpenAIServer
 ) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker")
+    scene = make_scene("api", "scheduler", "ai_worker", env=SHORT_LEASE)
     openai.latency = 1.0
     lead_id, name = scene.make_lead()
     task_id = scene.summarize(lead_id)
@@ -102,7 +121,7 @@ def test_a_stopped_worker_finishes_its_work_and_goes(make_scene: SceneFactory, o
 
 
 def test_a_stopped_worker_hands_back_what_takes_too_long(make_scene: SceneFactory, openai: OpenAIServer) -> None:
-    scene = make_scene("api", "scheduler", "ai_worker", env={"SHUTDOWN_GRACE": "0.5", "TASK_LEASE": "30"})
+    scene = make_scene("api", "scheduler", "ai_worker", env={"SHUTDOWN_GRACE": "0.5"})
     leads, tasks = _summaries_under_way(scene, openai, 50)
     started = time.monotonic()
     assert scene.stack.sigterm("ai_worker") == 0
