@@ -282,10 +282,11 @@ class Runner:
     async def renew_leases(self) -> None:
         """Renew all running tasks every third of a lease, for as long as the process lives."""
         lease = self.runtime.settings.task_lease
-        wait = lease / 3
+        due = time.monotonic() + lease / 3
         while True:
-            await asyncio.sleep(wait)
-            wait = lease / 3
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            # From the start of this renewal, not its end: a busy loop that is late once must not be late twice.
+            due = time.monotonic() + lease / 3
             mine = list(self.runs)
             if not mine:
                 continue
@@ -295,7 +296,7 @@ class Runner:
                 )
             except Exception as error:  # whatever it is, nobody else renews
                 log.warning("lease.renewal_failed", error=type(error).__name__)
-                wait = lease / 10
+                due = time.monotonic() + lease / 10
                 continue
             for run in mine:
                 if (run.task.id, run.task.run_no) not in kept and run in self.runs:
