@@ -2,6 +2,7 @@
 
 import time
 
+import psutil
 import pytest
 from system_testkit import Scene, VendorProcess, calls_per_lead
 
@@ -17,6 +18,11 @@ SELECT extract(epoch FROM max(finished_at) - min(created_at))::float8 AS all_in_
        percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - claimed_at))::float8 AS run_p95_s
   FROM tasks WHERE kind = 'lead.summary'
 """
+
+
+def _cpu_ms(scene: Scene, name: str) -> float:
+    spent = psutil.Process(scene.stack.process(name).pid).cpu_times()
+    return float(spent.user + spent.system) * 1000
 
 
 def _summarise_all(scene: Scene, vendor: VendorProcess, count: int, *, seconds: float) -> float:
@@ -38,7 +44,8 @@ def _summarise_all(scene: Scene, vendor: VendorProcess, count: int, *, seconds: 
     assert scene.count("ai_calls WHERE outcome = 'success'") == count
     [row] = scene.sql(_TIMES)
     times = " ".join(f"{name}={value:.2f}" for name, value in row.items())
-    print(f"{count} leads: {took:.1f} s, {counts['peak']} calls at once at most; {times}")
+    cpu = " ".join(f"{name}={_cpu_ms(scene, name) / count:.1f}" for name in scene.stack.names)
+    print(f"{count} leads: {took:.1f} s, {counts['peak']} calls at once at most; {times}; CPU ms a lead: {cpu}")
     return took
 
 

@@ -4,9 +4,11 @@ import os
 import socket
 import subprocess
 
+import httpx
 import pytest
 
-from contactship_devstack.processes import KINDS, script
+from conftest import SceneFactory
+from contactship_devstack.processes import KINDS, ManagedProcess, script
 
 pytestmark = pytest.mark.system
 
@@ -51,3 +53,30 @@ def test_a_taken_port_is_named_in_one_line(kind: str, database_url: str, redis_u
     assert len(told) == 1, lines
     assert port in told[0]
     assert not any("Traceback" in line for line in lines), lines
+
+
+def test_processes_that_start_before_their_servers_wait_for_them(make_scene: SceneFactory) -> None:
+    scene = make_scene(own_postgres=True, env={"AI_PROVIDERS": "local"})
+    assert scene.stack.postgres
+    assert scene.stack.valkey
+    scene.stack.postgres.stop()
+    scene.stack.valkey.kill()
+    started = scene.stack.start("api", "scheduler", "ai_worker", wait=False)
+    for process in started:
+        scene.until(lambda p=process: _is_alive(p), f"{process.name} to serve")
+        assert not process.is_ready()
+    scene.stack.postgres.start()
+    scene.stack.valkey.start()
+    for process in started:
+        scene.until(process.is_ready, f"{process.name} to be ready")
+        assert process.running
+    lead_id, _ = scene.make_lead()
+    assert scene.ended(scene.summarize(lead_id))["status"] == "completed"
+
+
+def _is_alive(process: ManagedProcess) -> bool:
+    assert process.running
+    try:
+        return httpx.get(f"{process.url}/health/liveness", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
