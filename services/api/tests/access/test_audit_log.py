@@ -13,7 +13,9 @@ from contactship_common.uow import Context, unit_of_work
 LIST = "/api/v1/audit-logs"
 
 
-async def record(api: Api, action: str, entity: str = "lead", entity_id: str = "1", actor: str = "user:1", **data: Any) -> None:
+async def record(
+    api: Api, action: str, entity: str = "lead", entity_id: str = "1", actor: str = "user:1", **data: Any
+) -> None:
     async with unit_of_work(api.gateway.runtime, Context(actor=actor, ip="10.0.0.1", request_id="r-1")) as uow:
         uow.audit(action, entity, entity_id, **data)
 
@@ -105,7 +107,9 @@ async def test_administrators_and_keys_with_the_right_may_read_it(api: Api) -> N
     assert (await (await api.client_for("ADMIN")).get(LIST)).status_code == 200
     assert (await api.client({"x-api-key": (await make_key(api, "audit:read"))["key"]}).get(LIST)).status_code == 200
     assert_problem(await (await api.client_for("SALES_AGENT")).get(LIST), 403, "forbidden")
-    assert_problem(await api.client({"x-api-key": (await make_key(api, "pii:read"))["key"]}).get(LIST), 403, "forbidden")
+    assert_problem(
+        await api.client({"x-api-key": (await make_key(api, "pii:read"))["key"]}).get(LIST), 403, "forbidden"
+    )
     assert_problem(await api.anonymous.get(LIST), 401, "unauthenticated")
 
 

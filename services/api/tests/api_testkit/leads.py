@@ -23,7 +23,7 @@ async def make_lead(api: Api, **changes: Any) -> dict[str, Any]:
 
 _SEED = """
 WITH numbers AS (SELECT n, gen_random_uuid() AS person_id, gen_random_uuid() AS lead_id
-                   FROM generate_series(%(first)s, %(last)s) AS n),
+                   FROM generate_series(%(first)s::int, %(last)s::int) AS n),
      people AS (INSERT INTO persons (id, first_name, last_name)
                 SELECT person_id, 'First' || n, 'Last' || (n %% 97) FROM numbers)
 INSERT INTO leads (id, person_id, email, source, status, version, search_text, name_sort, created_at, updated_at)

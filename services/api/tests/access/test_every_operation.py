@@ -1,0 +1,283 @@
+"""Every operation of the OpenAPI document, called by every kind of caller.
+
+The table below says who may call what; it is written out for a person to review against the specification and is not
+computed from the code. An operation that is not in it fails the test.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from access_testkit import log_in, make_key
+from api_testkit import Api
+
+PUBLIC = "public"  # nobody is asked who they are
+OPTIONAL = "optional"  # credentials are looked at if there are any
+ANYONE = "anyone"  # any person or machine with good credentials
+PEOPLE = "people"  # any person; machines are refused
+# Anything else is the scope that a machine needs. ADMIN has all of them, SALES_AGENT has these:
+AGENT = {
+    "leads:read", "leads:write", "meetings:read", "meetings:write", "ai:run", "conversations:read",
+    "conversations:write", "interactions:read", "messages:send",
+}  # fmt: skip
+
+TABLE = {
+    "GET /": PUBLIC,
+    "GET /ping": PUBLIC,
+    "GET /health": PUBLIC,
+    "GET /health/liveness": PUBLIC,
+    "GET /health/readiness": PUBLIC,
+    "GET /metrics": PUBLIC,
+    "GET /api/v1/workers/health": PUBLIC,
+    "POST /api/v1/auth/login": PUBLIC,
+    "POST /api/v1/auth/refresh": PUBLIC,
+    "POST /api/v1/auth/register": OPTIONAL,
+    "GET /api/v1/auth/me": ANYONE,
+    "GET /api/v1/auth/profile": ANYONE,
+    "POST /api/v1/auth/logout": PEOPLE,
+    "POST /api/v1/auth/change-password": PEOPLE,
+    "GET /api/v1/users": "admin",
+    "POST /api/v1/users": "admin",
+    "GET /api/v1/users/{}": "admin",
+    "PATCH /api/v1/users/{}": "admin",
+    "GET /api/v1/api-keys": "admin",
+    "POST /api/v1/api-keys": "admin",
+    "DELETE /api/v1/api-keys/{}": "admin",
+    "GET /api/v1/audit-logs": "audit:read",
+    "GET /api/v1/leads": "leads:read",
+    "GET /api/v1/leads/statistics": "leads:read",
+    "GET /api/v1/leads/{}": "leads:read",
+    "GET /api/v1/leads/{}/timeline": "leads:read",
+    "POST /api/v1/leads": "leads:write",
+    "PATCH /api/v1/leads/{}": "leads:write",
+    "DELETE /api/v1/leads/{}": "leads:admin",
+    "POST /api/v1/leads/{}/merge": "leads:admin",
+    "POST /api/v1/leads/summarize": "ai:run",
+    "POST /api/v1/leads/{}/summarize": "ai:run",
+    "POST /api/v1/sync/trigger": "sync:run",
+    "GET /api/v1/sync/jobs": "sync:run",
+    "GET /api/v1/sync/jobs/{}": "sync:run",
+    "GET /api/v1/sync/sources": "sync:run",
+    # Everybody sees their own tasks and those about what they may read; others are 404.
+    "GET /api/v1/tasks": ANYONE,
+    "GET /api/v1/tasks/{}": ANYONE,
+    "GET /api/v1/tasks/batches/{}": ANYONE,
+    "DELETE /api/v1/tasks/{}": ANYONE,
+    "POST /api/v1/tasks/{}/retry": ANYONE,
+}
+UNDOCUMENTED = {"/api/docs", "/api/docs/assets/{name}", "/api/openapi.json"}
+
+SECRET = "secret-of-the-tests-0123456789abcdefghij"
+NOTHING_HAS_THIS_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
+SCOPES = sorted(set(TABLE.values()) - {PUBLIC, OPTIONAL, ANYONE, PEOPLE})
+EMAIL = "agent@example.com"
+
+
+def parts(path: str) -> str:
+    """`/leads/{lead_id}` → `/leads/{}`."""
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+async def documented(api: Api) -> dict[str, set[int]]:
+    """Operation → the statuses it may answer."""
+    document = (await api.anonymous.get("/api/openapi.json")).json()
+    return {
+        f"{method.upper()} {parts(path)}": {int(status) for status in operation["responses"]}
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+async def call(client: httpx.AsyncClient, operation: str) -> httpx.Response:
+    method, path = operation.split(" ")
+    body = {} if method in ("POST", "PATCH", "PUT") else None
+    return await client.request(method, path.replace("{}", NOTHING_HAS_THIS_ID), json=body)
+
+
+def in_order() -> list[str]:
+    """Logout last: it ends the caller's own login."""
+    return sorted(TABLE, key=lambda operation: (operation.endswith("/logout"), operation))
+
+
+def refusal(answer: httpx.Response) -> str:
+    """The code of a refusal for want of rights; empty for every other answer."""
+    code = answer.json()["code"] if answer.status_code in (401, 403) else ""
+    # A login without a body that fits is no matter of rights.
+    return "" if code in ("invalid_login", "invalid_refresh_token") else str(code)
+
+
+async def walk(api: Api, client: httpx.AsyncClient, expected: dict[str, str]) -> None:
+    """Call every operation; `expected` says which refusal each gets, the others are let in."""
+    statuses = await documented(api)
+    wrong = {}
+    for operation in in_order():
+        answer = await call(client, operation)
+        told, wanted = refusal(answer), expected.get(operation, "")
+        if told != wanted or answer.status_code not in statuses[operation]:
+            wrong[operation] = f"{answer.status_code} {told or 'let in'}, not {wanted or 'let in'}"
+        if answer.status_code == 401 and not answer.headers["www-authenticate"].startswith("Bearer"):
+            wrong[operation] = "a 401 without WWW-Authenticate"
+    assert wrong == {}
+
+
+async def test_the_table_is_complete(api: Api) -> None:
+    assert set(TABLE) == set(await documented(api)), "say in TABLE who may call a new operation"
+
+
+async def test_nothing_is_served_besides_what_is_documented(api: Api) -> None:
+    paths = {getattr(route, "path", "") for route in api.app.routes}
+    hidden = {path for path in paths if path} - set(api.app.openapi()["paths"])
+    assert hidden <= UNDOCUMENTED, hidden
+
+
+async def test_the_document_says_which_operations_need_credentials(api: Api) -> None:
+    document = (await api.anonymous.get("/api/openapi.json")).json()
+    told = {
+        f"{method.upper()} {parts(path)}": operation.get("security", [])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    either = [{"Bearer": []}, {"ApiKey": []}]
+    expected = {PUBLIC: [], OPTIONAL: [*either, {}]}
+    assert told == {operation: expected.get(need, either) for operation, need in TABLE.items()}
+
+
+async def test_without_credentials_only_the_public_operations_answer(api: Api) -> None:
+    await walk(api, api.anonymous, {o: "unauthenticated" for o, n in TABLE.items() if n not in (PUBLIC, OPTIONAL)})
+
+
+def b64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def by_hand(header: dict[str, Any], claims: dict[str, Any], key: str = "", digest: str = "sha256") -> str:
+    """A token that no library would make. Without a key it is not signed."""
+    text = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
+    return f"{text}.{b64(hmac.digest(key.encode(), text.encode(), digest)) if key else ''}"
+
+
+BAD_TOKENS = [
+    "wrong signature", "altered", "alg none", "alg None", "alg missing", "HS512", "HS384", "RS256 signed with the secret",
+    "expired", "refresh token", "refresh token as JWT", "promoted in the token", "of nobody", "deactivated user",
+    "logged out", "no token", "a JWT of another kind",
+]  # fmt: skip
+
+
+async def bad_token(api: Api, sql: Any, what: str) -> str:
+    login = await log_in(api, EMAIL)
+    good: str = login["token"]
+    claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
+    header, payload, signature = good.split(".")
+    if what == "deactivated user":
+        await sql("UPDATE users SET active = false WHERE email = %s", EMAIL)
+    if what == "logged out":
+        await sql("UPDATE token_families SET revoked_at = now()")
+    made = {
+        "wrong signature": jwt.encode(claims, "x" * 40, algorithm="HS256"),
+        "altered": f"{header}.{b64(json.dumps(claims | {'exp': claims['exp'] + 1}).encode())}.{signature}",
+        "alg none": by_hand({"alg": "none", "typ": "JWT"}, claims),
+        "alg None": by_hand({"alg": "NoNe", "typ": "JWT"}, claims),
+        "alg missing": by_hand({"typ": "JWT"}, claims, SECRET),
+        "HS512": by_hand({"alg": "HS512", "typ": "JWT"}, claims, SECRET, "sha512"),
+        "HS384": by_hand({"alg": "HS384", "typ": "JWT"}, claims, SECRET, "sha384"),
+        "RS256 signed with the secret": by_hand({"alg": "RS256", "typ": "JWT"}, claims, SECRET),
+        "expired": jwt.encode(claims | {"exp": int(time.time()) - 1}, SECRET, algorithm="HS256"),
+        "refresh token": login["refresh_token"],
+        "refresh token as JWT": jwt.encode(claims | {"typ": "refresh"}, SECRET, algorithm="HS256"),
+        "promoted in the token": jwt.encode(claims | {"role": "ADMIN"}, SECRET, algorithm="HS256"),
+        "of nobody": jwt.encode(claims | {"uid": NOTHING_HAS_THIS_ID}, SECRET, algorithm="HS256"),
+        "a JWT of another kind": jwt.encode({"sub": EMAIL, "exp": claims["exp"]}, SECRET, algorithm="HS256"),
+        "no token": "undefined",
+    }
+    return made.get(what, good)
+
+
+@pytest.mark.parametrize("what", BAD_TOKENS)
+async def test_a_bad_token_opens_nothing(api: Api, sql: Any, what: str) -> None:
+    await api.make_user(EMAIL)
+    client = api.client({"authorization": f"Bearer {await bad_token(api, sql, what)}"})
+    await walk(api, client, {o: "unauthenticated" for o, need in TABLE.items() if need != PUBLIC})
+
+
+@pytest.mark.parametrize("what", ["unknown", "wrong secret", "expired", "deleted", "access token"])
+async def test_a_bad_key_opens_nothing(api: Api, sql: Any, what: str) -> None:
+    made = await make_key(api, "admin", "leads:read")
+    key: str = made["key"]
+    if what == "expired":
+        await sql("UPDATE api_keys SET expires_at = now() - interval '1 second'")
+    if what == "deleted":
+        await api.delete(f"/api/v1/api-keys/{made['id']}")
+    if what == "access token":
+        await api.make_user(EMAIL, "ADMIN")
+        key = await api.token(EMAIL)
+    if what == "wrong secret":
+        key = f"{key[:-2]}xx"
+    if what == "unknown":
+        key = f"csk_{hashlib.md5(b'x').hexdigest()}_{key[-43:]}"
+    await walk(api, api.client({"x-api-key": key}), {o: "unauthenticated" for o, n in TABLE.items() if n != PUBLIC})
+
+
+async def test_an_admin_may_do_everything(api: Api) -> None:
+    await walk(api, await api.client_for("ADMIN"), {})
+
+
+async def test_a_sales_agent_may_do_what_agents_do_and_no_more(api: Api) -> None:
+    everybody = {PUBLIC, OPTIONAL, ANYONE, PEOPLE}
+    refused = {o: "forbidden" for o, need in TABLE.items() if need not in everybody | AGENT}
+    await walk(api, await api.client_for("SALES_AGENT"), refused)
+
+
+async def test_the_root_key_may_do_everything_but_what_people_do(api: Api) -> None:
+    await walk(api, api.root, {"POST /api/v1/auth/logout": "people_only"})
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_key_with_exactly_a_scope_may_do_what_it_says_and_no_more(api: Api, scope: str) -> None:
+    refused = {o: "forbidden" for o, n in TABLE.items() if n not in (PUBLIC, OPTIONAL, ANYONE, PEOPLE, scope)}
+    refused["POST /api/v1/auth/logout"] = "people_only"
+    await walk(api, api.client({"x-api-key": (await make_key(api, scope))["key"]}), refused)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_key_with_every_other_scope_is_refused(api: Api, scope: str) -> None:
+    others = [str(name) for name in (await api.get("/api/v1/auth/me")).json()["scopes"] if name != scope]
+    refused = {operation: "forbidden" for operation, need in TABLE.items() if need == scope}
+    refused["POST /api/v1/auth/logout"] = "people_only"
+    await walk(api, api.client({"x-api-key": (await make_key(api, *others))["key"]}), refused)
+
+
+@pytest.mark.parametrize("claim", ["sub", "email", "uid", "role", "iat", "exp", "jti", "typ"])
+async def test_a_token_without_a_required_claim_is_refused(api: Api, claim: str) -> None:
+    await api.make_user(EMAIL)
+    claims = jwt.decode(await api.token(EMAIL), options={"verify_signature": False})
+    del claims[claim]
+    client = api.client({"authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"})
+    assert (await client.get("/api/v1/auth/me")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"uid": "1"}, {"uid": 7}, {"uid": None}, {"fam": "x"}, {"fam": 7}, {"exp": "soon"}, {"exp": None}, {"exp": 1e300},
+     {"sub": 7}, {"aud": "others"}, {"nbf": 4_000_000_000}, {"role": ["ADMIN"]}, {"email": None}],
+    ids=str,
+)  # fmt: skip
+async def test_a_token_with_a_claim_of_another_type_is_refused(api: Api, change: dict[str, Any]) -> None:
+    await api.make_user(EMAIL)
+    claims = jwt.decode(await api.token(EMAIL), options={"verify_signature": False}) | change
+    client = api.client({"authorization": f"Bearer {by_hand({'alg': 'HS256', 'typ': 'JWT'}, claims, SECRET)}"})
+    assert (await client.get("/api/v1/auth/me")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/leads", "/leads/1", "/auth/me", "/auth/profile", "/sync/jobs", "/api/v1/workers/task/1", "//api/v1/leads"],
+)
+async def test_older_paths_are_no_way_around_it(api: Api, path: str) -> None:
+    assert (await api.anonymous.get(path)).status_code in (401, 404)
+    assert (await api.anonymous.head(path)).status_code in (401, 404, 405)
