@@ -10,7 +10,7 @@ import sys
 
 import psycopg
 
-from contactship_common.db import connect_arguments, plain_url
+from contactship_common.db import check_url, connect_arguments, plain_url
 from contactship_common.leads import normalise_email
 from contactship_common.models.base import new_id
 from contactship_common.passwords import hash_now
@@ -39,8 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = CoreSettings()
-        if not settings.database_url:
-            raise ValueError("DATABASE_URL (or POSTGRES_HOST) is not set")
+        check_url(settings.database_url)
         email, password = _email(arguments.email), _password(settings)
         made = _upsert(settings, email, arguments.name, password)
     except ValueError as error:
@@ -60,7 +59,10 @@ def _email(given: str) -> str:
 
 
 def _password(settings: CoreSettings) -> str:
-    password = os.environ.get("ADMIN_PASSWORD") or getpass.getpass("Password: ")
+    try:
+        password = os.environ.get("ADMIN_PASSWORD") or getpass.getpass("Password: ")
+    except EOFError:
+        raise ValueError("set ADMIN_PASSWORD: there is no terminal to ask for the password") from None
     if len(password) < MIN_PASSWORD_CHARACTERS:
         raise ValueError(f"the password (ADMIN_PASSWORD) needs at least {MIN_PASSWORD_CHARACTERS} characters")
     if settings.is_production and is_published(password):

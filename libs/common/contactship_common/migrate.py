@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from contactship_common.db import alchemy_url, plain_url, schema_of, search_path_option
+from contactship_common.db import alchemy_url, check_url, plain_url, schema_of, search_path_option
 from contactship_common.settings import CoreSettings
+from contactship_common.tasks.worker import explain
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK_ID = 0x636F6E74616374  # "contact"
@@ -51,11 +52,12 @@ def make_engine(database_url: str) -> sa.Engine:
 
 def main() -> None:
     """Entry point of `contactship-migrate`; one clear line and status 1 when it cannot be done."""
-    settings = CoreSettings()
-    if not settings.database_url:
-        sys.exit("contactship-migrate: DATABASE_URL (or POSTGRES_HOST) is not set")
     try:
+        settings = CoreSettings()
+        check_url(settings.database_url)
         upgrade(settings.database_url)
+    except ValueError as error:
+        sys.exit(f"contactship-migrate: {explain(error)}")
     except (psycopg.Error, sa.exc.SQLAlchemyError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         sys.exit(f"contactship-migrate: {reason}")
