@@ -18,6 +18,8 @@ from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
 from contactship_api.http.route import count
+from contactship_api.lead_export import routes as lead_export
+from contactship_api.lead_import import routes as lead_import
 from contactship_api.leads import routes as leads
 from contactship_api.sync import routes as sync
 from contactship_api.tasks import routes as tasks
@@ -73,7 +75,8 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     app.include_router(health.router)
-    for feature in (auth, users, api_keys, audit, leads, sync, tasks):
+    # Imports and exports before the leads, whose `/leads/{id}` would take their paths.
+    for feature in (auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks):
         app.include_router(feature.router, prefix=API)
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     docs.install(app)

@@ -6,9 +6,10 @@ import structlog
 
 from contactship_common.runtime import Runtime
 from contactship_common.settings import SyncSettings
-from contactship_common.tasks.catalog import SyncApply, SyncFetch
+from contactship_common.tasks.catalog import LeadImportRun, SyncApply, SyncFetch
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.worker import run_worker
+from contactship_sync_worker.handlers.import_leads import ImportLeads
 from contactship_sync_worker.handlers.sync_apply import ApplyPage
 from contactship_sync_worker.handlers.sync_fetch import FetchPage
 from contactship_sync_worker.sources.http import SourceHttp
@@ -33,6 +34,7 @@ def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandl
     return {
         SyncFetch.KIND: FetchPage(sources, settings),
         SyncApply.KIND: ApplyPage(settings),
+        LeadImportRun.KIND: ImportLeads(),
     }
 
 

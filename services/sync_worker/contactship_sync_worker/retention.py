@@ -27,6 +27,18 @@ _STATEMENTS = {
             SELECT id FROM batches WHERE created_at < now() - make_interval(days => %(days)s)
                AND NOT EXISTS (SELECT 1 FROM batch_items WHERE batch_id = batches.id)
              LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # Uploads that broke off with the process that received them; a running one takes minutes.
+    "lead_imports": """
+        DELETE FROM lead_imports WHERE id IN (
+            SELECT id FROM lead_imports WHERE task_id IS NULL AND created_at < now() - interval '1 day'
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # An import deletes its pieces at its end, but nobody does for one that is cancelled.
+    "lead_import_pieces": """
+        DELETE FROM lead_import_pieces WHERE (import_id, number) IN (
+            SELECT pieces.import_id, pieces.number FROM lead_import_pieces pieces
+              JOIN lead_imports ON lead_imports.id = pieces.import_id JOIN tasks ON tasks.id = lead_imports.task_id
+             WHERE tasks.status = 'cancelled'
+             LIMIT %(batch)s)""",
     "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
 }
 

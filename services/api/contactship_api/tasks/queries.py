@@ -18,6 +18,7 @@ SUBJECT_SCOPES: dict[str, Scope] = {
     "lead.summary_batch": Scope.LEADS_READ,
     "sync.fetch": Scope.SYNC_RUN,
     "sync.apply": Scope.SYNC_RUN,
+    "lead.import": Scope.LEADS_ADMIN,
 }
 
 

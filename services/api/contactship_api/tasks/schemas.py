@@ -81,6 +81,8 @@ def subject_link(task: Task) -> str | None:
         return f"/api/v1/leads/{task.subject_id}"
     if task.subject_id is not None and task.kind == "lead.summary_batch":
         return f"/api/v1/tasks/batches/{task.subject_id}"
+    if task.subject_id is not None and task.kind == "lead.import":
+        return f"/api/v1/leads/imports/{task.subject_id}"
     if task.subject_id is not None and task.kind in ("sync.fetch", "sync.apply"):
         return f"/api/v1/sync/jobs/{task.subject_id}"
     return None
