@@ -1,0 +1,6 @@
+"""Lead sources as tests run them: a vendor over HTTP, the real handlers, the real task engine."""
+
+from sync_testkit.sources import NO_WAITS, open_source, people_feed
+from sync_testkit.syncs import Syncs
+
+__all__ = ["NO_WAITS", "Syncs", "open_source", "people_feed"]
