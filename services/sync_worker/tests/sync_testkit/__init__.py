@@ -2,5 +2,6 @@
 
 from sync_testkit.sources import NO_WAITS, open_source, people_feed
 from sync_testkit.syncs import Syncs
+from sync_testkit.waiting import until
 
-__all__ = ["NO_WAITS", "Syncs", "open_source", "people_feed"]
+__all__ = ["NO_WAITS", "Syncs", "open_source", "people_feed", "until"]
