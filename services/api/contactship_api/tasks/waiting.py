@@ -59,6 +59,11 @@ class TaskWaiter:
             if not waiting:
                 self._waiting.pop(str(task_id), None)
 
+    def _wake_all(self) -> None:
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
     async def _hear(self, subscription: PubSub) -> None:
         """Hand on what is announced, until Redis fails or is silent: a frozen server closes no connection."""
         loop = asyncio.get_running_loop()
@@ -87,6 +92,7 @@ class TaskWaiter:
                 log.warning("task_waiter.disconnected", error=type(error).__name__)
             finally:
                 self.connected = False
+                self._wake_all()  # they look now, and once a second from here on
                 with suppress(RedisError, OSError):
                     await client.aclose()
             await asyncio.sleep(_RETRY_SECONDS)
