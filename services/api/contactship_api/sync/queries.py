@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from contactship_api.http.paging import decode_cursor, encode_cursor
@@ -41,16 +42,10 @@ async def lead_ids(
 async def last_runs(session: AsyncSession, sources: Sequence[str]) -> tuple[dict[str, SyncJob], datetime]:
     """The newest run of each of these sources, and what time the database has."""
     names = sa.func.unnest(sa.literal(list(sources), sa.ARRAY(sa.Text))).table_valued("name")
-    newest = (
-        sa.select(col(SyncJob.id))
-        .where(col(SyncJob.source) == names.c.name)
-        .order_by(col(SyncJob.id).desc())
-        .limit(1)
-        .lateral()
-    )
-    statement = sa.select(SyncJob).select_from(
-        names.join(newest, sa.true()).join(SyncJob, col(SyncJob.id) == newest.c.id)
-    )
+    job = aliased(SyncJob)
+    newest = sa.select(job).where(col(job.source) == names.c.name).order_by(col(job.id).desc()).limit(1)
+    found = aliased(SyncJob, newest.correlate(names).lateral())
+    statement = sa.select(found).select_from(names.join(found, sa.true()))
     jobs = (await session.execute(statement)).scalars()
     now: datetime = (await session.execute(sa.select(sa.func.now()))).scalar_one()
     return {job.source: job for job in jobs}, now
