@@ -1,5 +1,6 @@
 """`contactship-api`: one process of the gateway."""
 
+import signal
 import socket
 import sys
 
@@ -34,6 +35,9 @@ def main() -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
+    # After a clean stop uvicorn raises the signal again: without a handler that would end as killed, not as 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
 
 
