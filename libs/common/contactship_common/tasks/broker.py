@@ -14,16 +14,18 @@ from contactship_common.tasks.catalog import QUEUES
 dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.5
 dramatiq.worker.POST_PROCESS_MESSAGE_RETRY_DELAY_SECS = 1  # type: ignore[assignment,unused-ignore]
 
+_SEND_SECONDS = 1.5
 
-def redis_client(url: str) -> "redis.Redis":
+
+def redis_client(url: str, *, timeout_seconds: float = 5.0, retries: int = 2) -> "redis.Redis":
     """A client with explicit limits: redis-py's own TimeoutError is not the ConnectionError that Dramatiq handles, so
     a time-out must be rare, and a short hiccup is retried here."""
     return redis.Redis.from_url(
         url,
-        socket_timeout=5,
+        socket_timeout=timeout_seconds,
         socket_connect_timeout=2,
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=retries),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
 
@@ -38,7 +40,10 @@ def make_broker(url: str, *, middleware: list[dramatiq.Middleware] | None = None
         raise ValueError("REDIS_URL (or REDIS_HOST, or BROKER_URL) is not set")
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(f"BROKER_URL: {url.split(':', 1)[0]!r} is not supported; use redis:// or rediss://")
-    broker = RedisBroker(client=redis_client(url), middleware=middleware or [])  # type: ignore[no-untyped-call]
+    # Who only sends loses nothing by giving up: a lost ring is rung again. A thread that waits for a Redis that hangs
+    # would keep the scheduler from stopping.
+    client = redis_client(url) if middleware else redis_client(url, timeout_seconds=_SEND_SECONDS, retries=1)
+    broker = RedisBroker(client=client, middleware=middleware or [])  # type: ignore[no-untyped-call]
     for queue in QUEUES if not middleware else ():
         broker.declare_queue(queue)
     return broker
