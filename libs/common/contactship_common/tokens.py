@@ -63,6 +63,6 @@ def verify_access_token(settings: ApiSettings, token: str) -> AccessClaims | Non
             )
         except jwt.InvalidSignatureError:
             continue  # perhaps it was signed with the secret before a rotation
-        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):
+        except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError, OverflowError):
             return None
     return None

@@ -58,7 +58,7 @@ async def login(request: Request, body: Login, uow: Uow, gateway: TheGateway) ->
     return _out(user, await tokens.start(uow, gateway.settings, user))
 
 
-@router.post("/register", status_code=201, response_model=TokenOut)
+@router.post("/register", status_code=201, response_model=TokenOut, openapi_extra={"security": [{}]})
 @raises(EmailTaken, RoleNotAllowed, RegistrationClosed, DatabaseUnavailable)
 async def register(request: Request, body: Register, who: MaybeCaller, uow: Uow, gateway: TheGateway) -> TokenOut:
     """Make an account and log in to it. Without credentials only as SALES_AGENT, and only where registration is open;

@@ -17,7 +17,7 @@ from contactship_api.http.route import api_router, raises
 from contactship_api.http.schemas import CursorMeta
 from contactship_api.tasks import queries, service
 from contactship_api.tasks.schemas import ENDED, STORED, BatchOut, TaskOut, TaskPage, TaskState
-from contactship_common.errors import BatchNotFound, TaskNotCancellable, TaskNotFound, TaskNotRetryable
+from contactship_common.errors import BatchNotFound, Forbidden, TaskNotCancellable, TaskNotFound, TaskNotRetryable
 from contactship_common.models import Task
 
 router = api_router(prefix="/tasks", tags=["tasks"])
@@ -108,7 +108,7 @@ async def get_task(
 
 
 @router.delete("/{task_id}", status_code=204)
-@raises(TaskNotFound, TaskNotCancellable)
+@raises(TaskNotFound, TaskNotCancellable, Forbidden)
 async def cancel_task(task_id: UUID, who: AnyCaller, uow: Uow) -> Response:
     """Cancel a task that is still queued."""
     await service.cancel(uow, who, task_id)
@@ -116,7 +116,7 @@ async def cancel_task(task_id: UUID, who: AnyCaller, uow: Uow) -> Response:
 
 
 @router.post("/{task_id}/retry", status_code=202, response_model=TaskOut)
-@raises(TaskNotFound, TaskNotRetryable)
+@raises(TaskNotFound, TaskNotRetryable, Forbidden)
 async def retry_task(task_id: UUID, who: AnyCaller, uow: Uow, response: Response) -> TaskOut:
     """Run a failed task again, with all its attempts."""
     task = await service.retry(uow, who, task_id)

@@ -58,6 +58,10 @@ TABLE = {
     "PATCH /api/v1/leads/{}": "leads:write",
     "DELETE /api/v1/leads/{}": "leads:admin",
     "POST /api/v1/leads/{}/merge": "leads:admin",
+    "POST /api/v1/leads/import": "leads:admin",
+    "GET /api/v1/leads/imports/{}": "leads:admin",
+    "GET /api/v1/leads/imports/{}/errors": "leads:admin",
+    "GET /api/v1/leads/export": "leads:admin",
     "POST /api/v1/leads/summarize": "ai:run",
     "POST /api/v1/leads/{}/summarize": "ai:run",
     "POST /api/v1/sync/trigger": "sync:run",
@@ -71,7 +75,7 @@ TABLE = {
     "DELETE /api/v1/tasks/{}": ANYONE,
     "POST /api/v1/tasks/{}/retry": ANYONE,
 }
-UNDOCUMENTED = {"/api/docs", "/api/docs/assets/{name}", "/api/openapi.json"}
+UNDOCUMENTED = {"/api/docs", "/api/docs/assets", "/api/openapi.json"}
 
 SECRET = "secret-of-the-tests-0123456789abcdefghij"
 NOTHING_HAS_THIS_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
@@ -84,14 +88,16 @@ def parts(path: str) -> str:
     return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
-async def documented(api: Api) -> dict[str, set[int]]:
-    """Operation → the statuses it may answer."""
-    document = (await api.anonymous.get("/api/openapi.json")).json()
-    return {
-        f"{method.upper()} {parts(path)}": {int(status) for status in operation["responses"]}
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    }
+_document: dict[str, Any] = {}
+
+
+async def document_of(api: Api) -> dict[str, Any]:
+    """Operation → what the document says about it. The same for every test, and a second's work to make."""
+    if not _document:
+        paths = (await api.anonymous.get("/api/openapi.json")).json()["paths"]
+        for path, operations in paths.items():
+            _document.update({f"{method.upper()} {parts(path)}": told for method, told in operations.items()})
+    return _document
 
 
 async def call(client: httpx.AsyncClient, operation: str) -> httpx.Response:
@@ -114,12 +120,12 @@ def refusal(answer: httpx.Response) -> str:
 
 async def walk(api: Api, client: httpx.AsyncClient, expected: dict[str, str]) -> None:
     """Call every operation; `expected` says which refusal each gets, the others are let in."""
-    statuses = await documented(api)
+    document = await document_of(api)
     wrong = {}
     for operation in in_order():
         answer = await call(client, operation)
         told, wanted = refusal(answer), expected.get(operation, "")
-        if told != wanted or answer.status_code not in statuses[operation]:
+        if told != wanted or str(answer.status_code) not in document[operation]["responses"]:
             wrong[operation] = f"{answer.status_code} {told or 'let in'}, not {wanted or 'let in'}"
         if answer.status_code == 401 and not answer.headers["www-authenticate"].startswith("Bearer"):
             wrong[operation] = "a 401 without WWW-Authenticate"
@@ -127,7 +133,7 @@ async def walk(api: Api, client: httpx.AsyncClient, expected: dict[str, str]) ->
 
 
 async def test_the_table_is_complete(api: Api) -> None:
-    assert set(TABLE) == set(await documented(api)), "say in TABLE who may call a new operation"
+    assert set(TABLE) == set(await document_of(api)), "say in TABLE who may call a new operation"
 
 
 async def test_nothing_is_served_besides_what_is_documented(api: Api) -> None:
@@ -137,12 +143,7 @@ async def test_nothing_is_served_besides_what_is_documented(api: Api) -> None:
 
 
 async def test_the_document_says_which_operations_need_credentials(api: Api) -> None:
-    document = (await api.anonymous.get("/api/openapi.json")).json()
-    told = {
-        f"{method.upper()} {parts(path)}": operation.get("security", [])
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    }
+    told = {operation: entry.get("security", []) for operation, entry in (await document_of(api)).items()}
     either = [{"Bearer": []}, {"ApiKey": []}]
     expected = {PUBLIC: [], OPTIONAL: [*either, {}]}
     assert told == {operation: expected.get(need, either) for operation, need in TABLE.items()}
@@ -263,7 +264,7 @@ async def test_a_token_without_a_required_claim_is_refused(api: Api, claim: str)
 
 @pytest.mark.parametrize(
     "change",
-    [{"uid": "1"}, {"uid": 7}, {"uid": None}, {"fam": "x"}, {"fam": 7}, {"exp": "soon"}, {"exp": None}, {"exp": 1e300},
+    [{"uid": "1"}, {"uid": 7}, {"uid": None}, {"fam": "x"}, {"fam": 7}, {"exp": "soon"}, {"exp": None}, {"exp": float("inf")},
      {"sub": 7}, {"aud": "others"}, {"nbf": 4_000_000_000}, {"role": ["ADMIN"]}, {"email": None}],
     ids=str,
 )  # fmt: skip
