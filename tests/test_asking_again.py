@@ -10,12 +10,19 @@ pytestmark = pytest.mark.system
 
 
 def test_a_hundred_clicks_on_one_lead_are_one_call(scene: Scene, openai: OpenAIServer) -> None:
-    openai.latency = 0.5
+    openai.latency = 1.5
     lead_id, name = scene.make_lead()
+
+    def click(_: int) -> str | None:
+        answer = scene.http.post(f"{scene.stack.api_url}/api/v1/leads/{lead_id}/summarize")
+        # On a slow machine the last clicks may come when the summary is there.
+        assert answer.status_code in {200, 202}, answer.text
+        return answer.json().get("taskId")
+
     with ThreadPoolExecutor(20) as clicks:
-        tasks = set(clicks.map(lambda _: scene.summarize(lead_id), range(100)))
+        tasks = set(clicks.map(click, range(100))) - {None}
     assert len(tasks) == 1
-    scene.ended(tasks.pop())
+    scene.ended(str(tasks.pop()))
     scene.assert_summarised_once([lead_id])
     assert openai.calls_about(name) == 1
 
@@ -54,7 +61,7 @@ def _until_asked(scene: Scene, openai: OpenAIServer, name: str, times: int = 1) 
 
 
 def test_a_lead_deleted_while_its_summary_is_written_is_gone_for_good(scene: Scene, openai: OpenAIServer) -> None:
-    openai.latency = 0.5
+    openai.latency = 1.5
     lead_id, name = scene.make_lead()
     task_id = scene.summarize(lead_id)
     _until_asked(scene, openai, name)
@@ -81,7 +88,7 @@ def test_a_lead_deleted_while_its_summary_waits_cancels_it_unpaid(scene: Scene, 
 def test_a_lead_changed_meanwhile_is_stale_and_the_next_click_makes_a_new_task(
     scene: Scene, openai: OpenAIServer
 ) -> None:
-    openai.latency = 0.5
+    openai.latency = 1.5
     lead_id, name = scene.make_lead()
     first = scene.summarize(lead_id)
     _until_asked(scene, openai, name)
@@ -95,7 +102,7 @@ def test_a_lead_changed_meanwhile_is_stale_and_the_next_click_makes_a_new_task(
 
 
 def test_a_click_after_a_change_during_the_run_runs_the_same_task_once_more(scene: Scene, openai: OpenAIServer) -> None:
-    openai.latency = 0.5
+    openai.latency = 1.5
     lead_id, name = scene.make_lead()
     first = scene.summarize(lead_id)
     _until_asked(scene, openai, name)
@@ -109,7 +116,7 @@ def test_a_click_after_a_change_during_the_run_runs_the_same_task_once_more(scen
 
 
 def test_force_while_it_runs_runs_it_once_more(scene: Scene, openai: OpenAIServer) -> None:
-    openai.latency = 0.5
+    openai.latency = 1.5
     lead_id, name = scene.make_lead()
     first = scene.summarize(lead_id)
     _until_asked(scene, openai, name)

@@ -14,7 +14,9 @@ GRACE_SECONDS = 2
 NAMES = ("api", "scheduler", "ai_worker")
 
 
-@pytest.mark.parametrize("away", ["redis stopped", "redis frozen", "postgres stopped"])
+@pytest.mark.parametrize(
+    "away", [pytest.param("redis stopped", marks=pytest.mark.chaos), "redis frozen", "postgres stopped"]
+)
 def test_every_process_stops_in_time_whatever_is_away(
     make_scene: SceneFactory, openai: OpenAIServer, away: str
 ) -> None:
