@@ -80,10 +80,12 @@ def rss_mib(scene: Scene, name: str) -> float:
 
 
 def rows_a_second(scene: Scene, job_id: str) -> float:
-    """How fast stored pages became leads: rows by the time their tasks ran, from claim to commit."""
+    """How fast stored pages became leads: from the claim of each page to the claim of the fetch that its commit
+    queued. (Times inside the transaction itself are those of its start.)"""
     [row] = scene.sql(
-        "SELECT sum((result->>'created')::int) / extract(epoch FROM sum(finished_at - claimed_at)) AS rate"
-        " FROM tasks WHERE kind = 'sync.apply' AND subject_id = %(id)s",
+        "SELECT sum(rows) / extract(epoch FROM sum(next_claim - claimed_at)) AS rate FROM ("
+        " SELECT kind, claimed_at, lead(claimed_at) OVER (ORDER BY id) AS next_claim, (result->>'created')::int AS rows"
+        " FROM tasks WHERE subject_id = %(id)s) AS t WHERE kind = 'sync.apply' AND next_claim IS NOT NULL",
         id=job_id,
     )
     return float(row["rate"])

@@ -56,7 +56,7 @@ def _shown(value: Any) -> str:
         return ",".join(map(str, value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return "" if value is None else str(value)
+    return "" if value is None or value == {} else str(value)
 
 
 def describe(group: type[SettingsGroup]) -> list[Described]:
