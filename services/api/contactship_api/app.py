@@ -13,7 +13,7 @@ from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
-from contactship_api.http import docs, problems, swagger
+from contactship_api.http import document, problems, swagger
 from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
@@ -79,7 +79,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     for feature in (auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks):
         app.include_router(feature.router, prefix=API)
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
-    docs.install(app)
+    document.install(app)
     swagger.install(app)
     if settings.cors_origin:
         everyone = "*" in settings.cors_origin

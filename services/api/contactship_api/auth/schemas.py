@@ -59,7 +59,7 @@ class Refresh(In):
 
 
 class ChangePassword(CredentialsIn):
-    current_password: GivenPassword
+    current_password: GivenPassword = Field(examples=["correct horse battery"])
     new_password: NewPassword
 
 

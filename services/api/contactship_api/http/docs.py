@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.openapi.utils import get_openapi
 
 from contactship_api.http import problems
 from contactship_common import errors
@@ -13,7 +11,7 @@ from contactship_common.errors import ContactshipError
 
 ProblemClass = type[ContactshipError]
 
-_PROBLEM_SCHEMA = {
+PROBLEM_SCHEMA = {
     "title": "Problem",
     "description": "RFC 9457. `code` is stable; `errors` is there for 422.",
     "type": "object",
@@ -107,25 +105,3 @@ def problem_responses(classes: Iterable[ProblemClass]) -> dict[int | str, dict[s
         }
         for status, listed in by_status.items()
     }
-
-
-def install(app: FastAPI) -> None:
-    """Make the document: FastAPI's, with our problems in place of its validation error."""
-
-    def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-                tags=app.openapi_tags,
-            )
-            schemas = made.setdefault("components", {}).setdefault("schemas", {})
-            schemas["Problem"] = _PROBLEM_SCHEMA
-            schemas.pop("HTTPValidationError", None)
-            schemas.pop("ValidationError", None)
-            app.openapi_schema = made
-        return app.openapi_schema
-
-    app.openapi = document  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, EmailStr, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from contactship_api.http.schemas import BlankIsNull, CursorMeta, In, Line, Out, PageMeta, UtcTime
@@ -15,6 +15,7 @@ from contactship_common.models import LeadSource, LeadStatus
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_BATCH = 500
+_SOME_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
 
 
 def _http_url(text: str) -> str:
@@ -109,6 +110,8 @@ def _not_null(value: Any) -> Any:
 class LeadUpdate(LeadFields):
     """Only what is given changes; null empties a field that may be empty. `address` is merged part by part."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "qualified", "phone": "+54 11 3456-7890"}]})
+
     first_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
     last_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
     email: Annotated[Email | None, BeforeValidator(_not_null)] = None
@@ -200,6 +203,10 @@ class SummaryFilter(In):
 
 class SummarizeMany(In):
     """Either `leadIds` or `filter`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"filter": {"status": "new", "withoutSummary": True}}, {"leadIds": [_SOME_ID]}]}
+    )
 
     lead_ids: list[UUID] | None = Field(default=None, min_length=1, max_length=MAX_BATCH)
     filter: SummaryFilter | None = None

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from contactship_api.auth.schemas import AccountEmail, NewPassword, UserOut
@@ -28,6 +28,8 @@ class UserCreate(In):
 
 class UserUpdate(In):
     """Only what is given changes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "ADMIN"}, {"active": False}]})
 
     name: UserName = None
     role: Annotated[Role | None, BeforeValidator(_not_null)] = None
