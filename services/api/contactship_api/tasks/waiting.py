@@ -41,10 +41,10 @@ class TaskWaiter:
             self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
-        if self._listener is not None:
+        # Again and again: a cancellation that arrives while redis-py connects can be lost, and close would never end.
+        while self._listener is not None and not self._listener.done():
             self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await asyncio.wait({self._listener}, timeout=0.1)
 
     @contextmanager
     def registered(self, task_id: UUID) -> Iterator[asyncio.Event]:
