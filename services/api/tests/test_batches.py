@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from api_testkit import Api, assert_problem, make_lead, run_tasks
+
 from conftest import Sql
 
 LEADS = "/api/v1/leads"

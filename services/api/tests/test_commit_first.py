@@ -2,6 +2,7 @@
 
 import pytest
 from api_testkit import Api, assert_problem, make_lead, new_lead
+
 from conftest import Sql
 
 LEADS = "/api/v1/leads"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from api_testkit import Api, assert_problem, make_lead, new_lead
+
 from conftest import Sql
 
 LEADS = "/api/v1/leads"
@@ -14,7 +15,10 @@ EVERYTHING = {
     "lastName": "García",
     "email": "  Ana.Garcia@Example.COM ",
     "phone": "+54 11 3456-7890",
-    "address": {"street": "Av. Corrientes 1234", "city": "Buenos Aires", "state": None, "postcode": "C1043", "country": "Argentina"},
+    "address": {
+        "street": "Av. Corrientes 1234", "city": "Buenos Aires", "state": None, "postcode": "C1043",
+        "country": "Argentina",
+    },
     "dateOfBirth": "1990-05-17",
     "nationality": "AR",
     "gender": "female",

@@ -3,6 +3,7 @@
 import asyncio
 
 from api_testkit import Api, assert_problem, make_lead, run_tasks
+
 from conftest import Sql
 
 LEADS = "/api/v1/leads"

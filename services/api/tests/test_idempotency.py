@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from api_testkit import Api, assert_problem, make_lead, new_lead
+
 from conftest import MakeApi, Sql
 
 LEADS = "/api/v1/leads"
@@ -148,7 +149,8 @@ async def test_a_transaction_that_dies_leaves_no_marker(api: Api, sql: Sql, data
         while not (
             killed := await sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO lead_events%%'"
+                "WHERE datname = current_database() AND wait_event_type = 'Lock' "
+                "AND query LIKE 'INSERT INTO lead_events%%'"
             )
         ):
             in_progress = await api.post(LEADS, json=body, headers=KEY) if await leads(sql) else None

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from api_testkit import Api, assert_problem, make_lead, seed_leads
-from conftest import Sql
 
+from conftest import Sql
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.leads import queries
 

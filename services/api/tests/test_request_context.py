@@ -6,6 +6,7 @@ import httpx
 import pytest
 import structlog
 from api_testkit import Api, assert_problem, make_lead, new_lead
+
 from conftest import MakeApi, Sql
 
 LEADS = "/api/v1/leads"

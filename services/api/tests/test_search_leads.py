@@ -2,6 +2,7 @@
 
 import pytest
 from api_testkit import Api, assert_problem, make_lead, seed_leads
+
 from conftest import MakeApi, Sql
 
 LEADS = "/api/v1/leads"

@@ -6,8 +6,9 @@ import subprocess
 import httpx
 import psycopg
 import pytest
-from conftest import MakeApi, Sql
+from api_testkit import until
 
+from conftest import MakeApi, Sql
 from contactship_api.main import main
 from contactship_devstack.processes import script
 from contactship_devstack.testing import StackFactory
@@ -104,8 +105,11 @@ async def test_killed_in_the_middle_of_a_request_a_process_leaves_no_marker(make
         await blocker.execute("LOCK TABLE lead_events IN ACCESS EXCLUSIVE MODE")
         held = asyncio.create_task(client.post("/api/v1/leads", **request))  # type: ignore[arg-type]
         waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'lead_events'::regclass"
-        while not await (await blocker.execute(waiting)).fetchone():
-            await asyncio.sleep(0.01)
+
+        async def blocked() -> object:
+            return await (await blocker.execute(waiting)).fetchone()
+
+        await until(blocked, "the request to be in the middle of it")
         stack.kill9("api")
         with pytest.raises(httpx.TransportError):
             await held

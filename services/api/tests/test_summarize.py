@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from api_testkit import Api, assert_problem, end_task, make_lead, run_tasks, start_task
+
 from conftest import Sql
 
 LEADS = "/api/v1/leads"

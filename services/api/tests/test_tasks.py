@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from api_testkit import Api, assert_problem, end_task, make_lead, run_tasks, start_task
+
 from conftest import Sql
 
 LEADS, TASKS = "/api/v1/leads", "/api/v1/tasks"
@@ -18,8 +19,9 @@ async def summarize(api: Api, by: Any = None) -> str:
 
 async def insert_task(sql: Sql, kind: str, requested_by: str) -> str:
     [row] = await sql(
-        "INSERT INTO tasks (id, kind, queue, priority, payload, status, holds, rerun, run_no, failures, max_attempts, requested_by) "
-        "VALUES (gen_random_uuid(), %s, 'sync', 100, '{}', 'queued', 'ended', false, 0, 0, 5, %s) RETURNING id::text",
+        "INSERT INTO tasks (id, kind, queue, priority, payload, status, holds, rerun, run_no, failures, max_attempts, "
+        "requested_by) VALUES (gen_random_uuid(), %s, 'sync', 100, '{}', 'queued', 'ended', false, 0, 0, 5, %s) "
+        "RETURNING id::text",
         kind,
         requested_by,
     )

@@ -48,7 +48,8 @@ class Api:
         user_id = new_id()
         async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
             await connection.execute(
-                "INSERT INTO users (id, email, name, password_hash, role, active) VALUES (%s, %s, 'Someone', %s, %s, true)",
+                "INSERT INTO users (id, email, name, password_hash, role, active) "
+                "VALUES (%s, %s, 'Someone', %s, %s, true)",
                 (user_id, email, hash_now(password), role),
             )
         return str(user_id)
@@ -63,15 +64,15 @@ class Api:
         """A new person with this role, logged in."""
         email = email or f"{role.lower()}-{new_id().hex[-8:]}@example.com"
         user_id = await self.make_user(email, role)
-        client = self.client({"authorization": f"Bearer {await self.token(email)}", "x-test-user": user_id})
-        return client
+        return self.client({"authorization": f"Bearer {await self.token(email)}", "x-test-user": user_id})
 
 
 def _settings(given: dict[str, Any]) -> tuple[CoreSettings, ApiSettings]:
     """Staging: like production, but without its refusals, and no first ADMIN is made."""
     chosen = {
         "environment": "staging", "api_secret_key": ROOT_KEY, "rate_limit_max": 0, "port": 0, "cors_origin": [],
-        "login_limit_per_address": 10_000, "jwt_secret": "secret-of-the-tests-0123456789abcdefghij", "db_pool_timeout": 10.0,
+        "login_limit_per_address": 10_000, "db_pool_timeout": 10.0,
+        "jwt_secret": "secret-of-the-tests-0123456789abcdefghij",
     } | given  # fmt: skip
     core = {name: value for name, value in chosen.items() if name in CoreSettings.model_fields}
     own = {name: value for name, value in chosen.items() if name in ApiSettings.model_fields}

@@ -16,8 +16,8 @@ from contactship_common.tasks.store import ClaimedTask
 from contactship_common.uow import UnitOfWork
 
 _SUMMARISED = sa.text("""
-UPDATE leads SET summary = :summary, next_action = 'Call them', summary_generated_at = now(), summary_facts_at = facts_changed_at,
-       version = version + 1, updated_at = clock_timestamp()
+UPDATE leads SET summary = :summary, next_action = 'Call them', summary_generated_at = now(),
+       summary_facts_at = facts_changed_at, version = version + 1, updated_at = clock_timestamp()
  WHERE id = :id
 """)
 
