@@ -15,9 +15,9 @@ ENV = {"AI_TIMEOUT": "2"}
 @pytest.mark.parametrize(
     ("kind", "calls", "code"),
     [
-        # One repair turn, and once more afresh with its own; then that run has failed, three times over.
-        ("schema_breaking", ["openai:invalid"] * 9, "ai_invalid_answer"),
-        ("empty", ["openai:invalid"] * 9, "ai_invalid_answer"),
+        # One repair turn and once more: more would only be paid for as well.
+        ("schema_breaking", ["openai:invalid"] * 3, "ai_invalid_answer"),
+        ("empty", ["openai:invalid"] * 3, "ai_invalid_answer"),
         ("refusal", ["openai:refused"], "ai_refused"),
         ("bad_request", ["openai:bad_request"], "ai_bad_request"),
     ],

@@ -118,6 +118,8 @@ class Database:
             pool_timeout=settings.db_pool_timeout,
             pool_recycle=1_800,
             connect_args=arguments,
+            # An error must not carry the row it failed on into a log.
+            hide_parameters=True,
         )
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
         self.fast: AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]] = AsyncConnectionPool(

@@ -8,9 +8,29 @@ import logging
 import sys
 from typing import Any
 
+import psycopg
 import structlog
 
 from contactship_common.settings.core import CoreSettings, Environment, ignored_names_set
+
+
+def without_rows(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Replace what PostgreSQL says about a row (`DETAIL: Key (email)=(…)`) in an exception's messages by the names of
+    what was refused: drivers put values into their texts, and values do not belong into logs."""
+    given = event.get("exc_info")
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    seen: set[int] = set()
+    while isinstance(error, BaseException) and id(error) not in seen:
+        seen.add(id(error))
+        original = getattr(error, "orig", error)
+        if isinstance(original, psycopg.Error):
+            refused = original.diag
+            error.args = (
+                f"{type(original).__name__} sqlstate={original.sqlstate} table={refused.table_name} "
+                f"column={refused.column_name} constraint={refused.constraint_name}",
+            )
+        error = error.__cause__ or error.__context__
+    return event
 
 
 def configure_logging(settings: CoreSettings, process: str) -> None:
@@ -33,7 +53,9 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
         if readable
         else structlog.processors.JSONRenderer()
     )
-    tail: list[Any] = [renderer] if readable else [structlog.processors.format_exc_info, renderer]
+    tail: list[Any] = (
+        [without_rows, renderer] if readable else [without_rows, structlog.processors.format_exc_info, renderer]
+    )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),

@@ -77,7 +77,8 @@ _UNREACHABLE = ("ai_unavailable", "The language model could not be reached.")
 
 TABLE: dict[type[ProviderError], Rule] = {
     InvalidAnswer: Rule(
-        CallOutcome.INVALID, Transient, "ai_invalid_answer", "The language model gave no valid answer.",
+        # Permanent: after a repair turn and a second chance, another run would only be paid for as well.
+        CallOutcome.INVALID, Permanent, "ai_invalid_answer", "The language model gave no valid answer.",
         again=Again.REPAIR, next=Next.LAST_CHANCE,
     ),
     Refused: Rule(CallOutcome.REFUSED, Permanent, "ai_refused", "The language model refused to answer."),
@@ -165,7 +166,7 @@ def settle(endings: Sequence[TaskError]) -> TaskError:
     again and again, uncounted. Otherwise waiting beats failing: the soonest moment at which a provider is back.
     """
     for ending in endings:
-        if isinstance(ending, Transient) and ending.code in {"ai_invalid_answer", "ai_truncated"}:
+        if ending.code in {"ai_invalid_answer", "ai_truncated"}:
             return ending
     waits = [ending for ending in endings if isinstance(ending, RetryLater)]
     if waits:

@@ -59,11 +59,11 @@ async def test_of_two_rate_limits_the_shorter_one_is_waited_for(bench: Benches) 
     assert raised.value.delay_seconds == 90
 
 
-async def test_invalid_answers_are_asked_for_once_more_elsewhere_and_then_the_run_fails(bench: Benches) -> None:
+async def test_invalid_answers_are_asked_for_once_more_elsewhere_and_then_the_task_fails(bench: Benches) -> None:
     made = bench("openai,gemini,local")
     bench.openai.always("schema_breaking")
     bench.gemini.always("schema_breaking")
-    with pytest.raises(Transient):
+    with pytest.raises(Permanent):
         await made.summarize()
     assert made.outcomes == ["openai:invalid", "openai:invalid", "gemini:invalid"]
 
@@ -72,7 +72,7 @@ async def test_paid_and_worthless_answers_count_even_when_the_next_provider_asks
     made = bench("openai,gemini")
     bench.openai.always("empty")
     bench.gemini.always("rate_limited", retry_info="30s")
-    with pytest.raises(Transient) as raised:
+    with pytest.raises(Permanent) as raised:
         await made.summarize()
     assert raised.value.code == "ai_invalid_answer"
 

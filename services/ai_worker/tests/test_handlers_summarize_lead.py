@@ -35,7 +35,7 @@ async def test_summary_next_action_event_and_audit_row_are_stored_together(handl
     [event] = await handlers.sql("SELECT type, actor FROM lead_events WHERE lead_id = %s", lead_id)
     assert event == {"type": "summarized", "actor": "ai"}
     [audit] = await handlers.sql("SELECT actor, action FROM audit_logs WHERE entity_id = %s", str(lead_id))
-    assert audit == {"actor": "tester", "action": "lead.summarize"}
+    assert audit == {"actor": "ai", "action": "lead.summarize"}
     [call] = await handlers.sql("SELECT kind, outcome, input_tokens FROM ai_calls WHERE task_id = %s", task["id"])
     assert call == {"kind": "lead.summary", "outcome": "success", "input_tokens": 10}
 

@@ -29,10 +29,10 @@ class Row:
 
 
 ROWS = [
-    Row("empty", Transient, "ai_invalid_answer", 3, "invalid"),
-    Row("invalid_json", Transient, "ai_invalid_answer", 3, "invalid"),
-    Row("prose", Transient, "ai_invalid_answer", 3, "invalid"),
-    Row("schema_breaking", Transient, "ai_invalid_answer", 3, "invalid"),
+    Row("empty", Permanent, "ai_invalid_answer", 3, "invalid"),
+    Row("invalid_json", Permanent, "ai_invalid_answer", 3, "invalid"),
+    Row("prose", Permanent, "ai_invalid_answer", 3, "invalid"),
+    Row("schema_breaking", Permanent, "ai_invalid_answer", 3, "invalid"),
     Row("refusal", Permanent, "ai_refused", 1, "refused"),
     Row("content_filter", Permanent, "ai_refused", 1, "refused"),
     Row("content_policy", Permanent, "ai_refused", 1, "refused", only="openai"),

@@ -8,7 +8,7 @@ import structlog
 
 from contactship_common import sync_jobs
 from contactship_common.cron import Cron
-from contactship_common.db import DATABASE_AWAY
+from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 from contactship_common.settings import SyncSettings
 from contactship_common.uow import Context, unit_of_work
@@ -47,17 +47,9 @@ class CronTicks:
         return started
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look until `stop` is set."""
-        while self.crons and not stop.is_set():
-            try:
-                await self.look()
-            except DATABASE_AWAY as error:
-                log.warning("cron.delayed", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(self.every_seconds):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+        """Look until `stop` is set; without any cron there is nothing to look at."""
+        if self.crons:
+            await periodically("cron", self.look, every_seconds=self.every_seconds, stop=stop)
 
     async def _now(self) -> datetime:
         async with self.runtime.db.reading() as session:
@@ -73,5 +65,6 @@ class CronTicks:
                 scheduled_for=tick,
                 up_since=up_since,
             )
-        log.info("cron.ticked", source=source, tick=tick.isoformat(), started=job is not None)
+        if job is not None:
+            log.info("cron.ticked", source=source, tick=tick.isoformat())
         return job is not None

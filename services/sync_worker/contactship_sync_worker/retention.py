@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from contactship_common.db import DATABASE_AWAY
+from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 
 log = structlog.get_logger()
@@ -39,6 +39,11 @@ _STATEMENTS = {
               JOIN lead_imports ON lead_imports.id = pieces.import_id JOIN tasks ON tasks.id = lead_imports.task_id
              WHERE tasks.status = 'cancelled'
              LIMIT %(batch)s)""",
+    # Ended logins are kept a while, so that a stolen token that comes late is still known as one.
+    "token_families": """
+        DELETE FROM token_families WHERE id IN (
+            SELECT id FROM token_families WHERE expires_at < now() - interval '30 days'
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
     "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
 }
 
@@ -61,19 +66,10 @@ class Retention:
                 gone[table] += deleted
                 if deleted < _BATCH:
                     break
+        if any(gone.values()):
+            log.info("retention.swept", **gone)
         return gone
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until `stop` is set."""
-        while not stop.is_set():
-            try:
-                gone = await self.sweep()
-                if any(gone.values()):
-                    log.info("retention.swept", **gone)
-            except DATABASE_AWAY as error:
-                log.warning("retention.delayed", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(_EVERY_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+        await periodically("retention", self.sweep, every_seconds=_EVERY_SECONDS, stop=stop)

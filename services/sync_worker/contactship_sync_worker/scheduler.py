@@ -16,8 +16,10 @@ import uvloop
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.health_server import HealthServer
 from contactship_common.logs import configure_logging
+from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 from contactship_common.settings import CoreSettings, SyncSettings, WorkerSettings
+from contactship_common.tasks.backlog import Backlog
 from contactship_common.tasks.dispatcher import Dispatcher
 from contactship_common.tasks.worker import explain
 from contactship_sync_worker.cron import CronTicks
@@ -55,11 +57,14 @@ async def _serve(core: CoreSettings, settings: WorkerSettings, sync: SyncSetting
         health = HealthServer(settings.worker_health_host, settings.worker_health_port, readiness)
         await health.start()
         log.info("scheduler.started")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(Dispatcher(runtime).run(stop))
-            group.create_task(Retention(runtime).run(stop))
-            group.create_task(CronTicks(runtime, sync).run(stop))
-        await health.stop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(Dispatcher(runtime).run(stop))
+                group.create_task(periodically("backlog", Backlog(runtime).measure, every_seconds=5.0, stop=stop))
+                group.create_task(Retention(runtime).run(stop))
+                group.create_task(CronTicks(runtime, sync).run(stop))
+        finally:
+            await health.stop()
     log.info("scheduler.stopped")
 
 

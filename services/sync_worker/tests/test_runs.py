@@ -5,8 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sync_testkit import Syncs, people_feed
-from vendors.people import BAD_OF_50, SKIPPED_OF_50, person
+from sync_testkit import Syncs
+from vendors.people import BAD_OF_50, SKIPPED_OF_50, feed, person
 from vendors.randomuser_server import RandomUserServer
 
 from contactship_common import sync_jobs
@@ -69,14 +69,14 @@ async def test_the_list_of_errors_is_bounded_and_the_counter_exact(
 
 @pytest.mark.parametrize("style", ["pages", "cursor"])
 async def test_a_feed_is_taken_in_page_by_page(syncs: Syncs, vendor: RandomUserServer, style: str) -> None:
-    syncs.use(sync_sources={"crm": people_feed(vendor.url, style, total=25)})
+    syncs.use(sync_sources={"crm": feed(vendor.url, style, total=25)})
     job = await syncs.run("crm", batch_size=10)
     assert counters(job) == (25, 25, 0, 0)
     assert await syncs.count("leads WHERE email = lower(email) AND external_id LIKE 'crm:%'") == 25
 
 
 async def test_a_run_ends_at_its_limit(syncs: Syncs, vendor: RandomUserServer) -> None:
-    syncs.use(sync_sources={"crm": people_feed(vendor.url, "cursor", total=100, maxRecords=25)})
+    syncs.use(sync_sources={"crm": feed(vendor.url, "cursor", total=100, maxRecords=25)})
     job = await syncs.run("crm", batch_size=10)
     assert (job["status"], job["records_processed"]) == ("completed", 25)
 
@@ -87,20 +87,20 @@ async def test_an_answer_longer_than_asked_for_is_applied_in_pieces(
     from contactship_sync_worker import pages
 
     monkeypatch.setattr(pages, "ROWS_A_PAGE", 10)
-    feed = people_feed(vendor.url, "cursor", total=25) | {"paging": {"style": "none"}}
-    syncs.use(sync_sources={"crm": feed | {"url": f"{vendor.url}/feed/cursor?total=25&limit=25"}})
+    told = feed(vendor.url, "cursor", total=25) | {"paging": {"style": "none"}}
+    syncs.use(sync_sources={"crm": told | {"url": f"{vendor.url}/feed/cursor?total=25&limit=25"}})
     job = await syncs.run("crm", batch_size=10)
     assert counters(job) == (25, 25, 0, 0)
     assert await syncs.count("sync_pages") == 3
 
 
 async def test_a_failed_fetch_keeps_its_reason_and_the_pages_before_it(syncs: Syncs, vendor: RandomUserServer) -> None:
-    feed = people_feed(vendor.url, "cursor", total=30)
-    syncs.use(sync_sources={"crm": feed})
+    told = feed(vendor.url, "cursor", total=30)
+    syncs.use(sync_sources={"crm": told})
     started = await syncs.start("crm")
     await syncs.step(started.job.id)
     await syncs.step(started.job.id)
-    syncs.use(sync_sources={"crm": feed | {"url": f"{vendor.url}/error/"}})
+    syncs.use(sync_sources={"crm": told | {"url": f"{vendor.url}/error/"}})
     task = await syncs.step(started.job.id)
     assert task is not None
     assert (task["status"], task["error"]["code"]) == ("failed", "source_error")

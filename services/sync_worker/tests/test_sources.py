@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 import pytest
-from sync_testkit import open_source, people_feed
-from vendors.people import person
+from sync_testkit import open_source
+from vendors.people import feed, person
 from vendors.randomuser_server import RandomUserServer
 
 from contactship_common.tasks.outcomes import Permanent, RetryLater
@@ -110,9 +110,9 @@ async def test_a_long_retry_after_gives_the_task_back(vendor: RandomUserServer) 
 
 @pytest.mark.parametrize("style", ["pages", "cursor"])
 async def test_a_feed_is_followed_to_its_end(vendor: RandomUserServer, style: str) -> None:
-    feed = people_feed(vendor.url, style, total=23)
+    setting = feed(vendor.url, style, total=23)
     found, cursor, pages = [], None, 0
-    async with open_source(name="crm", sync_sources={"crm": feed}) as source:
+    async with open_source(name="crm", sync_sources={"crm": setting}) as source:
         while True:
             page = await source.fetch(cursor, 10)
             found += page.records
@@ -126,8 +126,8 @@ async def test_a_feed_is_followed_to_its_end(vendor: RandomUserServer, style: st
 
 
 async def test_a_feed_that_goes_in_circles_ends_with_a_reason(vendor: RandomUserServer) -> None:
-    feed = people_feed(vendor.url, "pages", total=1) | {"url": f"{vendor.url}/feed/circle"}
-    async with open_source(name="crm", sync_sources={"crm": feed}) as source:
+    setting = feed(vendor.url, "pages", total=1) | {"url": f"{vendor.url}/feed/circle"}
+    async with open_source(name="crm", sync_sources={"crm": setting}) as source:
         first = await source.fetch(None, 10)
         with pytest.raises(Permanent) as caught:
             await source.fetch(first.next_cursor, 10)
@@ -147,9 +147,9 @@ async def test_a_feed_that_goes_in_circles_ends_with_a_reason(vendor: RandomUser
     ],
 )
 async def test_wrong_settings_of_a_source_are_named(wrong: dict[str, Any], told: str) -> None:
-    feed = people_feed("http://127.0.0.1", "pages", total=1) | wrong
+    setting = feed("http://127.0.0.1", "pages", total=1) | wrong
     with pytest.raises(ValueError, match="SYNC_SOURCES") as caught:
-        async with open_source(name="crm", sync_sources={"crm": feed}):
+        async with open_source(name="crm", sync_sources={"crm": setting}):
             pass
     assert told in str(caught.value)
 

@@ -34,7 +34,7 @@ WITH due AS MATERIALIZED (
         AND (published_at IS NULL OR published_at < now() - make_interval(secs => %(again)s))
       ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, priority, run_at, extract(epoch FROM now() - run_at)::float8 AS age
+RETURNING tasks.id, priority, run_at
 """
 
 _RETURN_EXPIRED = """
@@ -82,7 +82,6 @@ class Dispatcher:
                 log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
                 break
             rung += await self._ring_due(queue, waiting)
-        metrics.DISPATCHER_LAG.set(max((row["age"] for row in rung), default=0.0))
         return len(rung)
 
     async def _ring_due(self, queue: str, waiting: int) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from contactship_common.db import DATABASE_AWAY
 from contactship_common.health_server import HealthServer
 from contactship_common.logs import configure_logging
 from contactship_common.models import WorkerHeartbeat
+from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 from contactship_common.settings import CoreSettings, WorkerSettings
 from contactship_common.tasks.bell import ACTOR_NAME
@@ -137,7 +138,9 @@ class WorkerProcess:
         self._stack.push_async_callback(health.stop)
         renewing = asyncio.create_task(self.runner.renew_leases())
         self._stack.callback(renewing.cancel)
-        self._beating = asyncio.create_task(self._heartbeats())
+        self._beating = asyncio.create_task(
+            periodically("heartbeat", self._beat, every_seconds=self.settings.heartbeat_interval)
+        )
         self._stack.callback(self._beating.cancel)
 
     async def _readiness(self) -> dict[str, Any]:
@@ -150,14 +153,6 @@ class WorkerProcess:
         except _UNREADY:
             return {**state, "status": "error", "message": "the database cannot be reached"}
         return state
-
-    async def _heartbeats(self) -> None:
-        while True:
-            try:
-                await self._beat()
-            except DATABASE_AWAY as error:
-                log.warning("heartbeat.failed", error=type(error).__name__)
-            await asyncio.sleep(self.settings.heartbeat_interval)
 
     async def _beat(self) -> None:
         row = {"threads": self.threads, "running": len(self.runner.runs), "seen_at": sa.func.now()}

@@ -104,7 +104,7 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         if (await uow.session.execute(statement)).first() is None:
             return {"cached": False, "stored": False, **told}
         uow.session.add(LeadEvent(lead_id=payload.lead_id, type="summarized", actor="ai", data=told))
-        uow.audit("lead.summarize", "lead", payload.lead_id, **told)
+        uow.audit("lead.summarize", "lead", payload.lead_id, actor="ai", requestedBy=task.requested_by, **told)
         uow.forget(lead_key(payload.lead_id))
         return {"cached": False, "stored": True, **told}
 

@@ -21,27 +21,3 @@ async def open_source(
     http = SourceHttp(chosen, sleep=sleep) if sleep else SourceHttp(chosen)
     yield build_sources(chosen, http)[name]
     await http.aclose()
-
-
-def people_feed(url: str, style: str, *, total: int, **more: Any) -> dict[str, Any]:
-    """Settings of an `http_json` source on the vendor's feed."""
-    by_page = style == "pages"
-    paging = (
-        {"style": "page", "param": "page"} if by_page else {"style": "cursor", "param": "cursor", "next": "meta.next"}
-    )
-    return {
-        "type": "http_json",
-        "url": f"{url}/feed/{style}?total={total}",
-        "rows": "data.items" if by_page else "rows",
-        "fields": {
-            "name": "full_name",
-            "email": "contact.email",
-            "phone": "contact.phones.0",
-            "city": "address.city",
-            "postcode": "address.zip",
-            "external_id": "id",
-        },
-        "metadata": {"profession": "job"},
-        "paging": paging | {"size_param": "limit"},
-        **more,
-    }
