@@ -13,7 +13,6 @@ from contactship_common.logs import configure_logging, without_rows
 from contactship_common.periodic import periodically
 from contactship_common.settings import CoreSettings
 
-
 _USER = """
 INSERT INTO users (id, email, password_hash, role, active) VALUES (gen_random_uuid(), :email, :hash, 'ADMIN', true)
 """
