@@ -14,9 +14,8 @@ from contactship_common.db import check_url, connect_arguments, plain_url
 from contactship_common.leads import normalise_email
 from contactship_common.models.base import new_id
 from contactship_common.passwords import hash_now
-from contactship_common.settings import CoreSettings
+from contactship_common.settings import CoreSettings, explain
 from contactship_common.settings.api import MIN_PASSWORD_CHARACTERS, is_published
-from contactship_common.tasks.worker import explain
 
 _UPSERT = """
 INSERT INTO users (id, email, name, password_hash, role, active) VALUES (%s, %s, %s, %s, 'ADMIN', true)

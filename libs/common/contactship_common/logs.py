@@ -58,7 +58,7 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -71,7 +71,7 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(settings.log_level)
     # These libraries log a line for every call, some with the address called; ours say what matters.
     for noisy in ("httpx", "httpcore", "httpx2", "openai", "google_genai", "dramatiq", "uvicorn", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

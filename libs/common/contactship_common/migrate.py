@@ -14,8 +14,7 @@ from alembic import command
 from alembic.config import Config
 
 from contactship_common.db import alchemy_url, check_url, plain_url, schema_of, search_path_option
-from contactship_common.settings import CoreSettings
-from contactship_common.tasks.worker import explain
+from contactship_common.settings import CoreSettings, explain
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK_ID = 0x636F6E74616374  # "contact"

@@ -5,7 +5,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from contactship_common.settings import AISettings, ApiSettings, CoreSettings, Environment, WorkerSettings
+from contactship_common.settings import AISettings, ApiSettings, CoreSettings, Environment, WorkerSettings, explain
 from contactship_common.settings.core import IGNORED_NAMES, ignored_names_set
 
 GOOD_SECRET = "k" * 40
@@ -128,3 +128,27 @@ def test_a_number_that_makes_no_sense_is_refused_by_name(monkeypatch: pytest.Mon
     group = WorkerSettings if name.startswith("WORKER") else CoreSettings
     with pytest.raises(ValidationError, match=name):
         group()
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [("debug", "DEBUG"), ("verbose", "DEBUG"), ("log", "INFO"), (" Warn ", "WARNING")]
+)
+def test_log_levels_are_understood_in_any_case_and_by_older_words(
+    monkeypatch: pytest.MonkeyPatch, given: str, level: str
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", given)
+    assert CoreSettings().log_level == level
+
+
+def test_an_unknown_log_level_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    with pytest.raises(ValueError) as raised:
+        CoreSettings()
+    assert "LOG_LEVEL" in explain(raised.value)
+
+
+def test_staging_refuses_the_published_signing_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    monkeypatch.delenv("JWT_SECRET", raising=False)
+    with pytest.raises(ValueError, match="JWT_SECRET must be set when ENVIRONMENT=staging"):
+        ApiSettings()

@@ -8,8 +8,7 @@ import uvicorn
 
 from contactship_api.app import create_app
 from contactship_common.logs import configure_logging
-from contactship_common.settings import ApiSettings, CoreSettings
-from contactship_common.tasks.worker import explain
+from contactship_common.settings import ApiSettings, CoreSettings, explain
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75  # longer than the usual proxy's, so that the proxy closes first

@@ -18,10 +18,9 @@ from contactship_common.health_server import HealthServer
 from contactship_common.logs import configure_logging
 from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
-from contactship_common.settings import CoreSettings, SyncSettings, WorkerSettings
+from contactship_common.settings import CoreSettings, SyncSettings, WorkerSettings, explain
 from contactship_common.tasks.backlog import Backlog
 from contactship_common.tasks.dispatcher import Dispatcher
-from contactship_common.tasks.worker import explain
 from contactship_sync_worker.cron import CronTicks
 from contactship_sync_worker.retention import Retention
 

@@ -128,6 +128,14 @@ class ApiSettings(SettingsGroup):
     )
 
     @model_validator(mode="after")
+    def _refuse_the_published_secret(self) -> Self:
+        """Anybody can sign tokens with it, so it is for one person's machine only."""
+        laptops = (Environment.DEVELOPMENT, Environment.TEST, Environment.PRODUCTION)  # production says more, below
+        if self.environment not in laptops and self.jwt_secret == DEVELOPMENT_JWT_SECRET:
+            raise ValueError(f"JWT_SECRET must be set when ENVIRONMENT={self.environment.value}")
+        return self
+
+    @model_validator(mode="after")
     def _refuse_defaults_in_production(self) -> Self:
         if self.environment is not Environment.PRODUCTION:
             return self

@@ -2,15 +2,32 @@
 
 import os
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from contactship_common.settings.fields import SettingsGroup, setting
 
 IGNORED_NAMES = ("CACHE_STRATEGY", "QUEUE_NAME", "CELERY_RESULT_BACKEND", "ELEVENLABS_PROVIDER_NAME")
 """Variables of older systems that mean nothing here; a process that finds one set says so once and goes on."""
+
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+_OTHER_LEVELS = {
+    "VERBOSE": "DEBUG",
+    "TRACE": "DEBUG",
+    "LOG": "INFO",
+    "WARN": "WARNING",
+    "FATAL": "ERROR",
+    "CRITICAL": "ERROR",
+}
+
+
+def _log_level(value: object) -> object:
+    """In any case, and by the words that other systems use."""
+    word = str(value).strip().upper()
+    return _OTHER_LEVELS.get(word, word)
 
 
 class Environment(StrEnum):
@@ -30,7 +47,9 @@ class CoreSettings(SettingsGroup):
         about="`development`, `test`, `staging` or `production`.",
         danger="`production` refuses default secrets and never makes a default admin.",
     )
-    log_level: str = setting("INFO", "LOG_LEVEL", about="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Annotated[LogLevel, BeforeValidator(_log_level)] = setting(
+        "INFO", "LOG_LEVEL", about="DEBUG, INFO, WARNING or ERROR."
+    )
 
     database_url: str = setting(
         "",

@@ -30,7 +30,7 @@ from contactship_common.logs import configure_logging
 from contactship_common.models import WorkerHeartbeat
 from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
-from contactship_common.settings import CoreSettings, WorkerSettings
+from contactship_common.settings import CoreSettings, WorkerSettings, explain
 from contactship_common.tasks.bell import ACTOR_NAME
 from contactship_common.tasks.broker import make_broker
 from contactship_common.tasks.catalog import Queue
@@ -181,14 +181,3 @@ def run_worker(queue: Queue, make_handlers: Handlers, *, default_threads: int) -
     except (ValueError, RuntimeError) as error:
         sys.stderr.write(f"contactship-{queue}-worker: {explain(error)}\n")
         raise SystemExit(1) from None
-
-
-def explain(error: Exception) -> str:
-    """One line for a person: which setting is wrong and why."""
-    errors = getattr(error, "errors", None)
-    if callable(errors):
-        return "; ".join(
-            f"{e['msg'].removeprefix('Value error, ')}" + (f" ({'.'.join(map(str, e['loc']))})" if e["loc"] else "")
-            for e in errors()
-        )
-    return str(error)

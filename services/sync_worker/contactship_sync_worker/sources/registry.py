@@ -5,8 +5,7 @@ import importlib.util
 
 from pydantic import ValidationError
 
-from contactship_common.settings import SyncSettings
-from contactship_common.tasks.worker import explain
+from contactship_common.settings import SyncSettings, explain
 from contactship_sync_worker.sources.base import Setup, Source
 from contactship_sync_worker.sources.http import SourceHttp
 
