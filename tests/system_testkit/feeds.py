@@ -15,27 +15,6 @@ from system_testkit.scene import Scene
 _MIB = 1024 * 1024
 
 
-def feed(url: str, style: str, total: int, **more: Any) -> dict[str, Any]:
-    """An `http_json` source on the vendor's feed of people, read by `pages` or by `cursor`."""
-    by_page = style == "pages"
-    paging = {"style": "page"} if by_page else {"style": "cursor", "next": "meta.next"}
-    return {
-        "type": "http_json",
-        "url": f"{url}/feed/{style}?total={total}",
-        "rows": "data.items" if by_page else "rows",
-        "fields": {
-            "name": "full_name",
-            "email": "contact.email",
-            "phone": "contact.phones.0",
-            "city": "address.city",
-            "postcode": "address.zip",
-            "external_id": "id",
-        },
-        "paging": paging | {"size_param": "limit"},
-        **more,
-    }
-
-
 def sources(**by_name: dict[str, Any]) -> dict[str, str]:
     """The environment in which these sources are configured, besides `randomuser`."""
     return {"SYNC_SOURCES": json.dumps(by_name)}

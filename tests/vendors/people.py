@@ -68,3 +68,25 @@ def row(number: int) -> dict[str, Any]:
         "address": {"city": _PLACES[number % 3][0], "zip": 2000 + number % 7000},
         "job": "Arquitecta",
     }
+
+
+def feed(url: str, style: str, total: int, **more: Any) -> dict[str, Any]:
+    """An `http_json` source on the feed of the server at `url`, read by `pages` or by `cursor`."""
+    by_page = style == "pages"
+    paging = {"style": "page"} if by_page else {"style": "cursor", "next": "meta.next"}
+    return {
+        "type": "http_json",
+        "url": f"{url}/feed/{style}?total={total}",
+        "rows": "data.items" if by_page else "rows",
+        "fields": {
+            "name": "full_name",
+            "email": "contact.email",
+            "phone": "contact.phones.0",
+            "city": "address.city",
+            "postcode": "address.zip",
+            "external_id": "id",
+        },
+        "metadata": {"profession": "job"},
+        "paging": paging | {"size_param": "limit"},
+        **more,
+    }
