@@ -165,8 +165,8 @@ def by_hand(header: dict[str, Any], claims: dict[str, Any], key: str = "", diges
 
 BAD_TOKENS = [
     "wrong signature", "altered", "alg none", "alg None", "alg missing", "HS512", "HS384",
-    "RS256 signed with the secret", "expired", "refresh token", "refresh token as JWT", "promoted in the token", "of nobody", "deactivated user",
-    "logged out", "no token", "a JWT of another kind",
+    "RS256 signed with the secret", "expired", "refresh token", "refresh token as JWT", "promoted in the token",
+    "of nobody", "deactivated user", "logged out", "no token", "a JWT of another kind",
 ]  # fmt: skip
 
 
@@ -265,7 +265,8 @@ async def test_a_token_without_a_required_claim_is_refused(api: Api, claim: str)
 @pytest.mark.parametrize(
     "change",
     [{"uid": "1"}, {"uid": 7}, {"uid": None}, {"fam": "x"}, {"fam": 7}, {"exp": "soon"}, {"exp": None},
-     {"exp": float("inf")}, {"sub": 7}, {"aud": "others"}, {"nbf": 4_000_000_000}, {"role": ["ADMIN"]}, {"email": None}],
+     {"exp": float("inf")}, {"sub": 7}, {"aud": "others"}, {"nbf": 4_000_000_000}, {"role": ["ADMIN"]},
+     {"email": None}],
     ids=str,
 )  # fmt: skip
 async def test_a_token_with_a_claim_of_another_type_is_refused(api: Api, change: dict[str, Any]) -> None:
