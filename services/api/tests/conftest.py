@@ -8,7 +8,7 @@ sql          one statement on a connection of its own, committed at once
 
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,11 @@ from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from api_testkit import Api, open_api  # needs the path above
+from api_testkit import Api, MakeApi, Sql, open_api  # needs the path above
 
 from contactship_common import passwords
 from contactship_devstack.template import TemplateDatabase, on_server
 from contactship_devstack.valkey import ValkeyServer
-
-MakeApi = Callable[..., Awaitable[Api]]
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 def pytest_make_parametrize_id(val: object) -> str:

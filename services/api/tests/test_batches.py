@@ -3,9 +3,7 @@
 from typing import Any
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead, run_tasks
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead, run_tasks
 
 LEADS = "/api/v1/leads"
 NOBODY = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"

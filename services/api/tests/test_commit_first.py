@@ -1,9 +1,7 @@
 """A commit that fails is never answered with a 2xx, and leaves nothing behind."""
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead, new_lead
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead, new_lead
 
 LEADS = "/api/v1/leads"
 LATE = """

@@ -4,9 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead, new_lead
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead, new_lead
 
 LEADS = "/api/v1/leads"
 

@@ -2,9 +2,7 @@
 
 import asyncio
 
-from api_testkit import Api, assert_problem, make_lead, run_tasks
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead, run_tasks
 
 LEADS = "/api/v1/leads"
 

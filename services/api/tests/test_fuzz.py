@@ -19,6 +19,11 @@ CONFIG = """
 auto-signup = false
 [auth.openapi.ApiKey]
 api_key = "{key}"
+# DELETE of a task cancels it: the task stays, and says so.
+[[operations]]
+include-path-regex = "/tasks/"
+[operations.checks]
+use_after_free.enabled = false
 """
 LIVE_WORKERS = """
 INSERT INTO worker_heartbeats (id, kind, queue, threads, running, seen_at)

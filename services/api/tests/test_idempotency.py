@@ -5,9 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from api_testkit import Api, assert_problem, make_lead, new_lead
-
-from conftest import MakeApi, Sql
+from api_testkit import Api, MakeApi, Sql, assert_problem, make_lead, new_lead
 
 LEADS = "/api/v1/leads"
 KEY = {"idempotency-key": "order-17"}

@@ -6,9 +6,8 @@ import time
 
 import httpx
 import pytest
-from api_testkit import Api, make_lead, new_lead
+from api_testkit import Api, MakeApi, make_lead, new_lead
 
-from conftest import MakeApi
 from contactship_devstack.testing import StackFactory
 from contactship_devstack.valkey import ValkeyServer
 

@@ -4,9 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead, seed_leads
+from api_testkit import Api, Sql, assert_problem, make_lead, seed_leads
 
-from conftest import Sql
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.leads import queries
 

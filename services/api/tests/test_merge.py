@@ -4,9 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead
 
 
 async def merge(api: Api, source: str, target: str):  # type: ignore[no-untyped-def]

@@ -4,9 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from api_testkit import Api, assert_problem
-
-from conftest import MakeApi, Sql
+from api_testkit import Api, MakeApi, Sql, assert_problem
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 

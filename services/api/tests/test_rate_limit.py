@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from api_testkit import assert_problem, make_lead
+from api_testkit import MakeApi, assert_problem, make_lead
 
-from conftest import MakeApi
 from contactship_common import metrics
 
 LEADS = "/api/v1/leads"

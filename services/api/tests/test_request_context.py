@@ -5,9 +5,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from api_testkit import Api, assert_problem, make_lead, new_lead
-
-from conftest import MakeApi, Sql
+from api_testkit import Api, MakeApi, Sql, assert_problem, make_lead, new_lead
 
 LEADS = "/api/v1/leads"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

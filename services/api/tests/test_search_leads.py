@@ -1,9 +1,7 @@
 """GET /leads?search=."""
 
 import pytest
-from api_testkit import Api, assert_problem, make_lead, seed_leads
-
-from conftest import MakeApi, Sql
+from api_testkit import Api, MakeApi, Sql, assert_problem, make_lead, seed_leads
 
 LEADS = "/api/v1/leads"
 

@@ -6,9 +6,8 @@ import subprocess
 import httpx
 import psycopg
 import pytest
-from api_testkit import until
+from api_testkit import MakeApi, Sql, until
 
-from conftest import MakeApi, Sql
 from contactship_api.main import main
 from contactship_devstack.processes import script
 from contactship_devstack.testing import StackFactory

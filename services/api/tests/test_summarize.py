@@ -3,9 +3,7 @@
 import asyncio
 from typing import Any
 
-from api_testkit import Api, assert_problem, end_task, make_lead, run_tasks, start_task
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, end_task, make_lead, run_tasks, start_task
 
 LEADS = "/api/v1/leads"
 

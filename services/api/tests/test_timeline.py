@@ -2,9 +2,7 @@
 
 from uuid import uuid4
 
-from api_testkit import Api, assert_problem, make_lead
-
-from conftest import Sql
+from api_testkit import Api, Sql, assert_problem, make_lead
 
 
 async def test_the_newest_is_first_and_says_who_did_it(api: Api) -> None:

@@ -4,9 +4,8 @@ import asyncio
 import time
 
 import pytest
-from api_testkit import Api, assert_problem, end_task, make_lead, run_tasks, start_task, until
+from api_testkit import Api, MakeApi, assert_problem, end_task, make_lead, run_tasks, start_task, until
 
-from conftest import MakeApi
 from contactship_devstack.valkey import ValkeyServer
 
 TASKS = "/api/v1/tasks"

@@ -1,6 +1,6 @@
 """The gateway as tests use it."""
 
-from api_testkit.api import ROOT_KEY, Api, open_api
+from api_testkit.api import ROOT_KEY, Api, MakeApi, Sql, open_api
 from api_testkit.leads import make_lead, new_lead, seed_leads
 from api_testkit.problems import assert_problem
 from api_testkit.tasks import end_task, run_tasks, start_task
@@ -9,6 +9,8 @@ from api_testkit.waiting import until
 __all__ = [
     "ROOT_KEY",
     "Api",
+    "MakeApi",
+    "Sql",
     "assert_problem",
     "end_task",
     "make_lead",

@@ -1,6 +1,6 @@
 """The application in the test's process: its real wiring, called over ASGI, with its lifespan."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -65,6 +65,13 @@ class Api:
         email = email or f"{role.lower()}-{new_id().hex[-8:]}@example.com"
         user_id = await self.make_user(email, role)
         return self.client({"authorization": f"Bearer {await self.token(email)}", "x-test-user": user_id})
+
+
+MakeApi = Callable[..., Awaitable[Api]]
+"""The fixture `make_api`."""
+
+Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+"""The fixture `sql`."""
 
 
 def _settings(given: dict[str, Any]) -> tuple[CoreSettings, ApiSettings]:
