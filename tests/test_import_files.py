@@ -2,9 +2,11 @@
 
 import csv
 import io
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -129,6 +131,28 @@ def test_a_worker_killed_again_and_again_gives_the_same_rows(make_scene: SceneFa
     assert scene.count("leads") == scene.count("persons") == file.created
     assert scene.count("lead_events WHERE type = 'created'") == file.created
     scene.assert_nothing_was_lost()
+
+
+def test_an_upload_that_is_too_large_or_breaks_off_leaves_nothing(make_scene: SceneFactory) -> None:
+    scene = make_scene("api")
+    line = b"Ana,ana@example.com,".ljust(1_023, b"x") + b"\n"
+    too_large = b"name,email,notes\n" + line * (51 * 1_024)
+    form = {"file": ("people.csv", too_large, "text/csv")}
+    assert scene.call("POST", "/leads/import", 413, files=form)["code"] == "payload_too_large"
+
+    address = urlsplit(scene.stack.api_url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /api/v1/leads/import HTTP/1.1\r\nHost: api\r\nContent-Length: 9000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n"
+            + f"x-api-key: {scene.stack.api_key}\r\n\r\n".encode()
+            + b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nname,email,notes\n'
+            + line * 3_000
+        )
+        scene.until(lambda: scene.count("lead_import_pieces") == 2, "two pieces to be stored as they arrive")
+    scene.until(lambda: scene.count("lead_imports") == 0, "the draft to be deleted")
+    assert scene.count("lead_import_pieces") == scene.count("tasks") == 0
+    assert '"status": 500' not in scene.stack.logs("api")
 
 
 @pytest.mark.chaos
