@@ -1,5 +1,6 @@
 """The composition root: everything the gateway consists of, in one flat list."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,7 +18,7 @@ from contactship_api.http import document, problems, swagger
 from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
-from contactship_api.http.route import count
+from contactship_api.http.route import ApiRoute, count
 from contactship_api.lead_export import routes as lead_export
 from contactship_api.lead_import import routes as lead_import
 from contactship_api.leads import routes as leads
@@ -76,8 +77,13 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     app.state.gateway = gateway
     app.include_router(health.router)
     # Imports and exports before the leads, whose `/leads/{id}` would take their paths.
+    literal_paths: defaultdict[str, list[str]] = defaultdict(list)
     for feature in (auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks):
         app.include_router(feature.router, prefix=API)
+        for route in feature.router.routes:
+            if isinstance(route, ApiRoute) and not route.param_convertors:
+                literal_paths[API + route.path] += sorted(route.methods or ())
+    app.state.literal_paths = dict(literal_paths)
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     document.install(app)
     swagger.install(app)

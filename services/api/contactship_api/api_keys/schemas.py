@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_core import PydanticCustomError
 
 from contactship_api.access.permissions import Scope
-from contactship_api.http.schemas import In, Line, Out, UtcTime
+from contactship_api.http.schemas import In, Line, Out, UtcTime, WrittenTime
 
 
 def _in_future(moment: datetime) -> datetime:
@@ -24,7 +24,7 @@ def _in_future(moment: datetime) -> datetime:
 class ApiKeyCreate(In):
     name: Annotated[Line, Field(min_length=1, max_length=255)] = Field(examples=["Website form"])
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), examples=[["leads:read", "leads:write"]])
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_future)] | None = None
+    expires_at: Annotated[AwareDatetime, WrittenTime, AfterValidator(_in_future)] | None = None
 
 
 class ApiKeyOut(Out):

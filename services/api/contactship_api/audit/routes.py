@@ -12,7 +12,7 @@ from contactship_api.deps import Reading
 from contactship_api.http.paging import Cursor, CursorLimit
 from contactship_api.http.problems import BadCursor
 from contactship_api.http.route import api_router, raises
-from contactship_api.http.schemas import CursorMeta
+from contactship_api.http.schemas import CursorMeta, WrittenTime
 
 router = api_router(prefix="/audit-logs", tags=["audit"])
 
@@ -28,8 +28,8 @@ async def list_audit_logs(
     action: Word = None,
     entity_type: Annotated[Word, Query(alias="entityType")] = None,
     entity_id: Annotated[Word, Query(alias="entityId")] = None,
-    since: Annotated[AwareDatetime | None, Query(alias="from", description="From this moment.")] = None,
-    until: Annotated[AwareDatetime | None, Query(alias="to", description="Before this moment.")] = None,
+    since: Annotated[AwareDatetime | None, WrittenTime, Query(alias="from", description="From this moment.")] = None,
+    until: Annotated[AwareDatetime | None, WrittenTime, Query(alias="to", description="Before this moment.")] = None,
     limit: CursorLimit = 20,
     cursor: Cursor = None,
 ) -> AuditPage:

@@ -51,7 +51,7 @@ def _takes_idempotency_key(dependant: Dependant) -> bool:
 
 
 def implied_problems(
-    dependant: Dependant, *, has_body: bool, needs_login: bool, may_be_forbidden: bool, limited: bool
+    dependant: Dependant, *, has_body: bool, writes: bool, needs_login: bool, may_be_forbidden: bool, limited: bool
 ) -> set[ProblemClass]:
     """The problems that follow from what an operation takes and who may call it."""
     found: set[ProblemClass] = {problems.Invalid}  # unknown query parameters are refused everywhere
@@ -62,6 +62,8 @@ def implied_problems(
             problems.PayloadTooLarge,
             problems.UnsupportedMediaType,
         }
+    if writes:
+        found.add(problems.PayloadTooLarge)
     if _takes_idempotency_key(dependant):
         found |= {problems.BadIdempotencyKey, problems.IdempotencyInProgress, problems.IdempotencyKeyReused}
     if _any(dependant, "path_params"):

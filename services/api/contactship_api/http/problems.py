@@ -116,7 +116,14 @@ def problem(request: Request, error: ContactshipError) -> Response:
     )
 
 
-def _place(location: Iterable[Any]) -> str:
+MOST_ERRORS = 50
+_PLAINER = {
+    "model_attributes_type": "Should be a JSON object",
+    "timezone_aware": "Give a time with its zone, such as 2026-11-21T09:30:00Z",
+}
+
+
+def place(location: Iterable[Any]) -> str:
     """Where the error is, as `body.firstName` or `query.page`; names that are not plain are not repeated."""
     parts = []
     for part in location:
@@ -128,7 +135,13 @@ def _place(location: Iterable[Any]) -> str:
 
 
 def _message(error: Any) -> str:
-    """Pydantic's words, without the part of some messages that repeats characters of the input."""
+    """Pydantic's words, without the part of some messages that repeats characters of the input, and in the client's
+    terms where Pydantic speaks of its own."""
+    if error["type"] in _PLAINER:
+        return _PLAINER[error["type"]]
+    if error["type"] in ("too_short", "too_long") and error["ctx"].get("field_type") == "Value":
+        bound = error["ctx"].get("min_length") or error["ctx"].get("max_length")
+        return f"Text should have at {'least' if error['type'] == 'too_short' else 'most'} {bound} characters"
     text = str(error["msg"]).removeprefix("Value error, ")
     return re.split(r"[:,]", text, maxsplit=1)[0] if error["type"] in _ECHOING else text
 
@@ -140,11 +153,11 @@ def from_validation(errors: Iterable[Any]) -> ContactshipError:
         return NotFound("There is nothing with this id")
     told = [
         {
-            "path": _place(error["loc"]),
+            "path": place(error["loc"]),
             "message": _message(error),
             "code": str(error["type"]),
         }
-        for error in found[:50]
+        for error in found[:MOST_ERRORS]
     ]
     return Invalid(told)
 
@@ -176,12 +189,20 @@ def from_database(error: Exception) -> ContactshipError | None:
 
 def methods_of(app: FastAPI, scope: Scope) -> list[str]:
     """Every method that is offered at this path, over all routes."""
+    if scope["path"] in literal_paths(app):
+        return literal_paths(app)[scope["path"]]
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
     return [
         method
         for method in _METHODS
         if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in app.routes)
     ]
+
+
+def literal_paths(app: FastAPI) -> dict[str, list[str]]:
+    """The methods of paths without parameters: `/leads/statistics` is no id, whatever the method."""
+    found: dict[str, list[str]] = app.state.literal_paths
+    return found
 
 
 def install(app: FastAPI, count_unrouted: Callable[[Request], Awaitable[None]]) -> None:

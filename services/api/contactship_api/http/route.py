@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from contactship_api.access.permissions import Principal
@@ -20,7 +21,8 @@ from contactship_api.gateway import Gateway
 from contactship_api.http import docs
 from contactship_api.http.body import decode_into
 from contactship_api.http.idempotency import Replay
-from contactship_api.http.problems import Invalid
+from contactship_api.http.login_limits import network_of
+from contactship_api.http.problems import MOST_ERRORS, Invalid, literal_paths, place
 from contactship_api.http.ratelimit import MISSING, count_request
 from contactship_common.errors import ContactshipError, TooManyRequests, Unauthenticated
 
@@ -31,6 +33,7 @@ _PUBLIC = "__contactship_public__"
 _UNLIMITED = "__contactship_unlimited__"
 _CACHE_KEY = "__contactship_cache_key__"
 _PROBLEMS = "__contactship_problems__"
+_STREAMS_BODY = "__contactship_streams_body__"
 
 
 def public(endpoint: F) -> F:
@@ -42,6 +45,12 @@ def public(endpoint: F) -> F:
 def unlimited(endpoint: F) -> F:
     """Not counted against the caller's rate limit."""
     setattr(endpoint, _UNLIMITED, True)
+    return endpoint
+
+
+def streams_body(endpoint: F) -> F:
+    """This endpoint reads its body itself, as it arrives."""
+    setattr(endpoint, _STREAMS_BODY, True)
     return endpoint
 
 
@@ -104,6 +113,7 @@ class ApiRoute(APIRoute):
         implied = docs.implied_problems(
             self.dependant,
             has_body=self.body_field is not None,
+            writes=bool((self.methods or set()) - {"GET", "HEAD"}),
             needs_login=self.requirement is not None,
             may_be_forbidden=self.requirement is not None and self.requirement.scope is not None,
             limited=not getattr(endpoint, _UNLIMITED, False),
@@ -118,12 +128,18 @@ class ApiRoute(APIRoute):
         limited = not getattr(self.endpoint, _UNLIMITED, False)
         key_of: Callable[[dict[str, str]], str | None] | None = getattr(self.endpoint, _CACHE_KEY, None)
         has_body = self.body_field is not None
+        streams_body = getattr(self.endpoint, _STREAMS_BODY, False)
 
         async def handle(request: Request) -> Response:
             gateway: Gateway = request.app.state.gateway
+            if request.path_params and request.scope["path"] in literal_paths(request.app):
+                raise HTTPException(405)
             principal: Principal | None = None
             refused: Unauthenticated | None = None
             if requirement is not None:
+                if limited and gateway.authenticator.asks_the_database(request):
+                    # Made-up keys are counted before they cost a query.
+                    await count(gateway, request, None)
                 try:
                     principal = await gateway.authenticator.principal(request)
                 except Unauthenticated as error:
@@ -140,6 +156,8 @@ class ApiRoute(APIRoute):
             _check_query(request, query_names)
             if has_body:
                 await decode_into(request)
+            elif not streams_body:
+                await _check_no_body(request)
             try:
                 response = await inner(request)
             except Replay as replay:
@@ -151,14 +169,21 @@ class ApiRoute(APIRoute):
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:
-    wrong = None
+    wrong = []
     for name, value in request.query_params.multi_items():
         if name not in known:
-            wrong = ("There is an unknown query parameter", "extra_forbidden")
+            wrong.append((name, "There is no such query parameter", "extra_forbidden"))
         elif "\x00" in value:
-            wrong = ("NUL characters are not accepted", "nul_character")
+            wrong.append((name, "NUL characters are not accepted", "nul_character"))
     if wrong:
-        raise Invalid([{"path": "query", "message": wrong[0], "code": wrong[1]}])
+        raise Invalid([{"path": place(("query", n)), "message": m, "code": c} for n, m, c in wrong[:MOST_ERRORS]])
+
+
+async def _check_no_body(request: Request) -> None:
+    """A body where none is expected is a misunderstanding that should not pass in silence; `{}` says nothing."""
+    if request.method == "GET" or (await request.body()).strip() in (b"", b"{}"):
+        return
+    raise Invalid([{"path": "body", "message": "This operation takes no body", "code": "extra_forbidden"}])
 
 
 async def count(gateway: Gateway, request: Request, principal: Principal | None, lookup: str | None = None) -> None:
@@ -167,7 +192,7 @@ async def count(gateway: Gateway, request: Request, principal: Principal | None,
     Raises:
         TooManyRequests
     """
-    caller = principal.actor if principal else f"ip:{request.scope['contactship.ip']}"
+    caller = principal.actor if principal else f"ip:{network_of(request.scope['contactship.ip'])}"
     rate, request.state.cached = await count_request(gateway.runtime.redis, gateway.settings, caller, lookup)
     if rate is not None:
         request.state.rate = rate

@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d")
+
 
 class In(BaseModel):
     """A body that a client sends. Unknown fields are refused."""
@@ -47,6 +49,12 @@ def _blank_is_null(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _written_time(value: Any) -> Any:
+    if value is None or isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise PydanticCustomError("datetime_parsing", "Should be a time such as 2026-11-21T09:30:00Z")
+
+
 Line = Annotated[str, AfterValidator(_no_control)]
 """Text on one line: no control characters."""
 
@@ -55,6 +63,9 @@ Prose = Annotated[str, AfterValidator(_no_control_but_lines)]
 
 BlankIsNull = BeforeValidator(_blank_is_null)
 """HTML forms send empty fields as ""; they mean null."""
+
+WrittenTime = BeforeValidator(_written_time)
+"""Times are ISO 8601 texts; Pydantic would also take a number of seconds."""
 
 UtcTime = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """A time, shown in UTC with `Z`."""
@@ -77,4 +88,3 @@ class CursorMeta(Out):
 
     next_cursor: str | None
     has_next_page: bool
-    take: int | None = None

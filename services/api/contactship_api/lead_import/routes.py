@@ -11,7 +11,7 @@ from contactship_api.access.requires import LeadsAdmin
 from contactship_api.deps import Reading, TheGateway, Uow
 from contactship_api.gateway import Gateway
 from contactship_api.http.problems import JsonTooDeep, MalformedJson, PayloadTooLarge
-from contactship_api.http.route import api_router, raises
+from contactship_api.http.route import api_router, raises, streams_body
 from contactship_api.lead_import import queries, service
 from contactship_api.lead_import.errors import (
     FileMissing,
@@ -82,6 +82,7 @@ _ERRORS_CSV: dict[int | str, dict[str, Any]] = {
     responses={200: {"model": DryRun, "description": "Dry run: what the import would do; nothing was written"}},
     openapi_extra=_FORM,
 )
+@streams_body
 @raises(
     NotMultipart,
     MalformedUpload,

@@ -12,12 +12,13 @@ from contactship_api.http.paging import Cursor, CursorLimit, LimitSynonym, Page,
 from contactship_api.http.problems import BadCursor, ExternalIdTaken, PageTooDeep, ValueNotAccepted
 from contactship_api.http.ratelimit import MISSING
 from contactship_api.http.route import api_router, cached_under, raises
-from contactship_api.http.schemas import CursorMeta, PageMeta
+from contactship_api.http.schemas import PageMeta
 from contactship_api.leads import merge, queries, service, summaries, timeline
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import (
     BatchAccepted,
     LeadCreate,
+    LeadCursorMeta,
     LeadOut,
     LeadPage,
     LeadStatistics,
@@ -87,7 +88,7 @@ async def list_leads(
         rows, following = await queries.walk(
             session, who, wanted, sort=sort, cursor=cursor, take=wanted_rows, timeout_ms=timeout_ms
         )
-        meta = CursorMeta(next_cursor=following, has_next_page=following is not None, take=wanted_rows)
+        meta = LeadCursorMeta(next_cursor=following, has_next_page=following is not None, take=wanted_rows)
         return LeadPage(data=rows, meta=meta)
     check_depth(page, wanted_rows)
     rows, total, estimated = await queries.page(
@@ -118,9 +119,16 @@ async def summarize_many(
         batch_id=accepted.id,
         task_id=accepted.expansion.id if accepted.expansion else None,
         queued=accepted.queued,
+        already_done=accepted.already_done,
         not_found=accepted.not_found,
-        message="The summaries are being written; follow Location for progress.",
+        message=_message(accepted),
     )
+
+
+def _message(accepted: summaries.AcceptedBatch) -> str:
+    if accepted.queued == 0 and accepted.expansion is None:
+        return "There is nothing to do: these leads have fresh summaries or do not exist."
+    return "The summaries are being written; follow Location for progress."
 
 
 def _cache_key(path: dict[str, str]) -> str | None:

@@ -1,5 +1,6 @@
 """Shapes of /leads."""
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from contactship_common.models import LeadSource, LeadStatus
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_BATCH = 500
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:?\d{2})?)?")
 _SOME_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
 
 
@@ -38,6 +40,15 @@ def _not_in_future(value: date | None) -> date | None:
     return value
 
 
+def _iso_date(value: Any) -> Any:
+    """Only ISO 8601 texts: a number would be taken for seconds since 1970. Of a time, the day it names."""
+    if value is None or isinstance(value, date):
+        return value
+    if not isinstance(value, str) or not _ISO_DATE.fullmatch(value.strip()):
+        raise PydanticCustomError("date_parsing", "Should be a date such as 1990-05-01")
+    return value.strip()[:10]
+
+
 def _trimmed(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
@@ -50,7 +61,7 @@ PictureUrl = Annotated[
     Annotated[Line, Field(max_length=2_048, json_schema_extra={"format": "uri"}), AfterValidator(_http_url)] | None,
     BlankIsNull,
 ]
-DateOfBirth = Annotated[date | None, BlankIsNull, AfterValidator(_not_in_future)]
+DateOfBirth = Annotated[date | None, BeforeValidator(_iso_date), BlankIsNull, AfterValidator(_not_in_future)]
 Metadata = Annotated[dict[str, Any] | None, AfterValidator(_small)]
 
 
@@ -76,6 +87,14 @@ class LeadFields(In):
     metadata: Metadata = None
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """First and last name, split at the first space; a single word is a first name."""
+    first, _, last = name.partition(" ")
+    if len(first) > 255 or len(last) > 255:
+        raise PydanticCustomError("string_too_long", "Each half of name may have 255 characters")
+    return first, last.strip()
+
+
 class LeadCreate(LeadFields):
     """`firstName` and `lastName`, or `name`, which is split at its first space."""
 
@@ -94,10 +113,7 @@ class LeadCreate(LeadFields):
             return self
         if self.first_name is not None or self.last_name is not None or not self.name:
             raise PydanticCustomError("name_missing", "Give firstName and lastName, or name")
-        first, _, last = self.name.partition(" ")
-        if len(first) > 255 or len(last) > 255:
-            raise PydanticCustomError("string_too_long", "Each half of name may have 255 characters")
-        self.first_name, self.last_name = first, last.strip()
+        self.first_name, self.last_name = split_name(self.name)
         return self
 
 
@@ -108,15 +124,26 @@ def _not_null(value: Any) -> Any:
 
 
 class LeadUpdate(LeadFields):
-    """Only what is given changes; null empties a field that may be empty. `address` is merged part by part."""
+    """Only what is given changes; null empties a field that may be empty. `address` is merged part by part; `name`
+    is split at its first space, as when creating."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "qualified", "phone": "+54 11 3456-7890"}]})
 
     first_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
     last_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
+    name: Annotated[Annotated[Line, Field(min_length=1, max_length=511)] | None, BeforeValidator(_not_null)] = None
     email: Annotated[Email | None, BeforeValidator(_not_null)] = None
     source: Annotated[LeadSource | None, BeforeValidator(_not_null)] = None
     status: Annotated[LeadStatus | None, BeforeValidator(_not_null)] = None
+
+    @model_validator(mode="after")
+    def _split(self) -> "LeadUpdate":
+        if self.name is None:
+            return self
+        if self.first_name is not None or self.last_name is not None:
+            raise PydanticCustomError("name_twice", "Give firstName and lastName, or name, not both")
+        self.first_name, self.last_name = split_name(self.name)
+        return self
 
 
 class AddressOut(Out):
@@ -172,9 +199,13 @@ class LeadOut(Out):
     person: PersonOut
 
 
+class LeadCursorMeta(CursorMeta):
+    take: int
+
+
 class LeadPage(Out):
     data: list[LeadOut]
-    meta: PageMeta | CursorMeta
+    meta: PageMeta | LeadCursorMeta
 
 
 class LeadStatistics(Out):
@@ -225,6 +256,7 @@ class BatchAccepted(Out):
     task_id: UUID | None
     status: Literal["processing"] = "processing"
     queued: int
+    already_done: int
     not_found: int
     message: str
 

@@ -97,7 +97,7 @@ async def update(
     lead, person = await _lock(uow, lead_id)
     if if_match is not None:
         await _check_match(uow, who, lead_id, if_match)
-    given = body.model_dump(exclude_unset=True)
+    given = body.model_dump(exclude_unset=True, exclude={"name"})
     if "metadata" in given:
         given["meta"] = given.pop("metadata")
     if "address" in given:

@@ -44,6 +44,7 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
 class AcceptedBatch:
     id: UUID
     queued: int
+    already_done: int
     not_found: int
     expansion: TaskRef | None
 
@@ -66,7 +67,7 @@ async def request_many(uow: UnitOfWork, body: SummarizeMany, *, ttl_seconds: int
     refs = [uow.enqueue(LeadSummary(lead_id=lead_id)) for lead_id in stale]
     await uow.flush()
     await add_to_batch(uow.session, batch.id, refs)
-    return AcceptedBatch(batch.id, len(refs), batch.not_found, None)
+    return AcceptedBatch(batch.id, len(refs), batch.already_done, batch.not_found, None)
 
 
 async def _request_matching(uow: UnitOfWork, wanted: SummaryFilter) -> AcceptedBatch:
@@ -78,4 +79,4 @@ async def _request_matching(uow: UnitOfWork, wanted: SummaryFilter) -> AcceptedB
         )
     )
     await uow.flush()
-    return AcceptedBatch(batch.id, 0, 0, ref)
+    return AcceptedBatch(batch.id, 0, 0, 0, ref)

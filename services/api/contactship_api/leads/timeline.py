@@ -48,4 +48,4 @@ async def read(session: AsyncSession, who: Principal, lead_id: UUID, *, limit: i
         TimelineItem(id=row.id, type=row.type, at=row.created_at, actor=row.actor, data=row.data)
         for row in rows[:limit]
     ]
-    return Timeline(data=items, meta=CursorMeta(next_cursor=following, has_next_page=following is not None, take=limit))
+    return Timeline(data=items, meta=CursorMeta(next_cursor=following, has_next_page=following is not None))

@@ -9,25 +9,16 @@ from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
 from contactship_api.http.paging import decode_cursor, encode_cursor
+from contactship_api.tasks.kinds import readable_with
 from contactship_api.tasks.schemas import BatchOut, TaskState
 from contactship_common.models import Batch, BatchItem, Task, TaskStatus
-
-# Whoever may read what a task is about may read the task.
-SUBJECT_SCOPES: dict[str, Scope] = {
-    "lead.summary": Scope.LEADS_READ,
-    "lead.summary_batch": Scope.LEADS_READ,
-    "sync.fetch": Scope.SYNC_RUN,
-    "sync.apply": Scope.SYNC_RUN,
-    "lead.import": Scope.LEADS_ADMIN,
-}
 
 
 def visible(who: Principal) -> Any:
     """The condition on `tasks` for this caller."""
     if who.may(Scope.TASKS_READ):
         return sa.true()
-    kinds = [kind for kind, scope in SUBJECT_SCOPES.items() if who.may(scope)]
-    return sa.or_(col(Task.requested_by) == who.actor, col(Task.kind).in_(kinds))
+    return sa.or_(col(Task.requested_by) == who.actor, col(Task.kind).in_(readable_with(who.scopes)))
 
 
 async def find(session: AsyncSession, who: Principal, task_id: UUID) -> Task | None:

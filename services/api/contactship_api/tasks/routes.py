@@ -9,7 +9,7 @@ from fastapi import Header, Query, Request, Response
 
 from contactship_api.access.permissions import Principal
 from contactship_api.access.requires import AnyCaller
-from contactship_api.deps import Reading, TheGateway, Uow
+from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.gateway import Gateway
 from contactship_api.http.paging import Cursor, CursorLimit
 from contactship_api.http.problems import BadCursor
@@ -117,7 +117,7 @@ async def cancel_task(task_id: UUID, who: AnyCaller, uow: Uow) -> Response:
 
 @router.post("/{task_id}/retry", status_code=202, response_model=TaskOut)
 @raises(TaskNotFound, TaskNotRetryable, Forbidden)
-async def retry_task(task_id: UUID, who: AnyCaller, uow: Uow, response: Response) -> TaskOut:
+async def retry_task(task_id: UUID, who: AnyCaller, uow: IdempotentUow, response: Response) -> TaskOut:
     """Run a failed task again, with all its attempts."""
     task = await service.retry(uow, who, task_id)
     response.headers["Location"] = f"/api/v1/tasks/{task_id}"

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from contactship_api.http.schemas import CursorMeta, Out, UtcTime
+from contactship_api.tasks.kinds import subject_link
 from contactship_common.models import Task, TaskStatus
 
 
@@ -73,19 +74,6 @@ class TaskOut(Out):
             finished_at=task.finished_at,
             links=TaskLinks(self=f"/api/v1/tasks/{task.id}", subject=subject_link(task)),
         )
-
-
-def subject_link(task: Task) -> str | None:
-    """Where the thing that the task is about can be read."""
-    if task.subject_id is not None and task.kind == "lead.summary":
-        return f"/api/v1/leads/{task.subject_id}"
-    if task.subject_id is not None and task.kind == "lead.summary_batch":
-        return f"/api/v1/tasks/batches/{task.subject_id}"
-    if task.subject_id is not None and task.kind == "lead.import":
-        return f"/api/v1/leads/imports/{task.subject_id}"
-    if task.subject_id is not None and task.kind in ("sync.fetch", "sync.apply"):
-        return f"/api/v1/sync/jobs/{task.subject_id}"
-    return None
 
 
 class TaskPage(Out):

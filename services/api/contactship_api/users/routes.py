@@ -1,6 +1,6 @@
 """/users: accounts, for administrators."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -18,6 +18,8 @@ from contactship_common.accounts import create_account
 from contactship_common.errors import EmailTaken, LastAdmin, UserNotFound
 from contactship_common.models import Role
 
+Sort = Literal["email", "-email", "name", "-name", "createdAt", "-createdAt"]
+
 router = api_router(prefix="/users", tags=["users"])
 
 
@@ -32,11 +34,14 @@ async def list_users(
     role: Role | None = None,
     active: bool | None = None,
     search: Annotated[str | None, Query(max_length=200, description="Part of e-mail or name.")] = None,
+    sort: Annotated[Sort, Query(description="`-` for descending.")] = "email",
 ) -> UserPage:
-    """All accounts, by e-mail."""
+    """All accounts, by e-mail unless `sort` says otherwise."""
     wanted = rows_wanted(take, limit)
     check_depth(page, wanted)
-    rows, total = await queries.page(session, role=role, active=active, search=search, page=page, take=wanted)
+    rows, total = await queries.page(
+        session, role=role, active=active, search=search, sort=sort, page=page, take=wanted
+    )
     meta = PageMeta(total=total, page=page, take=wanted, total_pages=-(-total // wanted))
     return UserPage(data=[UserOut.model_validate(row) for row in rows], meta=meta)
 
