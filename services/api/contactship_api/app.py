@@ -82,7 +82,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         app.include_router(feature.router, prefix=API)
         for route in feature.router.routes:
             if isinstance(route, ApiRoute) and not route.param_convertors:
-                literal_paths[API + route.path] += sorted(route.methods or ())
+                literal_paths[API + route.path] += route.methods or ()
     app.state.literal_paths = dict(literal_paths)
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     document.install(app)

@@ -28,3 +28,11 @@ async def test_a_method_that_is_not_offered_is_405(shared_api: Api, method: str,
     else:
         assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
+@pytest.mark.parametrize("path", ["/api/v1/leads/statistics", "/api/v1/leads/export"])
+async def test_a_path_beside_an_id_is_no_id(shared_api: Api, method: str, path: str) -> None:
+    answer = await shared_api.request(method, path, json={"status": "lost"})
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"

@@ -190,7 +190,7 @@ def from_database(error: Exception) -> ContactshipError | None:
 def methods_of(app: FastAPI, scope: Scope) -> list[str]:
     """Every method that is offered at this path, over all routes."""
     if scope["path"] in literal_paths(app):
-        return literal_paths(app)[scope["path"]]
+        return [method for method in _METHODS if method in literal_paths(app)[scope["path"]]]
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
     return [
         method
