@@ -12,7 +12,7 @@ import redis.asyncio as aioredis
 import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 
 from contactship_common import metrics
 
@@ -37,7 +37,9 @@ class RedisEdge:
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
                 max_connections=_CONNECTIONS,
-                retry=Retry(NoBackoff(), 0),
+                # Once, and only for a connection that Redis had closed meanwhile (a restart): without it each idle
+                # connection would look like an outage of its own. Time-outs are not repeated.
+                retry=Retry(NoBackoff(), 1, (ConnectionError,)),
             )
             self.client = aioredis.Redis.from_pool(pool)
         self._paused_until = 0.0

@@ -106,7 +106,7 @@ async def test_a_limit_of_zero_is_no_limit(make_api: MakeApi) -> None:
         ("10.0.0.1", "nonsense", "10.0.0.1"),
         ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
-        ("2001:db8::1", "2001:db8:ffff::9", "2001:db8:ffff::9"),
+        ("2001:db8::1", "2001:db8:ffff::9", "2001:db8:ffff::"),  # one subscriber, one /64 network
     ],
 )
 async def test_a_forwarded_address_is_believed_from_trusted_proxies_only(
