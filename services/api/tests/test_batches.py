@@ -80,7 +80,7 @@ async def test_a_filter_is_a_task_of_its_own(api: Api, sql: Sql) -> None:
     [
         {}, {"leadIds": []}, {"leadIds": None}, {"leadIds": ["1"]}, {"leadIds": "all"}, {"leadIds": [NOBODY] * 501},
         {"leadIds": [NOBODY], "filter": {}}, {"filter": {"status": "x"}}, {"filter": {"emails": 1}}, {"filter": None},
-        {"leadIds": [NOBODY], "extra": 1}, {"filter": {"withoutSummary": None}}, {"filter": []},
+        {"leadIds": [NOBODY], "extra": 1}, {"filter": {"withoutSummary": None}}, {"filter": {"withoutSummary": "yes"}}, {"filter": {"withoutSummary": 1}}, {"filter": []},
     ],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_422(shared_api: Api, body: dict[str, Any]) -> None:

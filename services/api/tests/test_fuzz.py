@@ -15,6 +15,8 @@ from contactship_devstack.testing import StackFactory
 
 SECONDS = int(os.environ.get("CONTACTSHIP_FUZZ_SECONDS", "60"))
 CONFIG = """
+[parameters]
+"query.wait" = 0  # a held answer would hold the fuzzer
 [auth]
 auto-signup = false
 [auth.openapi.ApiKey]
@@ -53,5 +55,5 @@ def test_the_document_tells_the_truth(make_stack: StackFactory, tmp_path: Path) 
         timeout=SECONDS + 90,
         check=False,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout[-8_000:] + ended.stderr[-2_000:]
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "Traceback" not in stack.logs("api")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, EmailStr, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, EmailStr, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from contactship_api.http.schemas import BlankIsNull, CursorMeta, In, Line, Out, PageMeta, UtcTime
@@ -229,7 +229,7 @@ class SummaryAccepted(Out):
 class SummaryFilter(In):
     status: LeadStatus | None = None
     source: LeadSource | None = None
-    without_summary: bool = False
+    without_summary: StrictBool = False
 
 
 class SummarizeMany(In):

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from contactship_api.http.schemas import CursorMeta, In, Line, Out, UtcTime
 from contactship_common.models import SyncJob, SyncStatus
@@ -14,7 +14,7 @@ class Trigger(In):
     """`source`: `randomuser`, or the first one configured, if left out. `batchSize` is the page size."""
 
     source: Annotated[Line | None, Field(max_length=100, examples=["randomuser"])] = None
-    batch_size: int | None = Field(default=None, ge=1, le=MAX_BATCH_SIZE, examples=[10])
+    batch_size: StrictInt | None = Field(default=None, ge=1, le=MAX_BATCH_SIZE, examples=[10])
 
 
 class SyncProblem(Out):

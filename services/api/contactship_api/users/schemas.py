@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from contactship_api.auth.schemas import AccountEmail, NewPassword, UserOut
@@ -33,7 +33,7 @@ class UserUpdate(In):
 
     name: UserName = None
     role: Annotated[Role | None, BeforeValidator(_not_null)] = None
-    active: Annotated[bool | None, BeforeValidator(_not_null)] = None
+    active: Annotated[StrictBool | None, BeforeValidator(_not_null)] = None
 
 
 class UserPage(Out):
