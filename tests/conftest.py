@@ -3,11 +3,10 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Protocol
 
 import psycopg
 import pytest
-from system_testkit import FAST, Scene, VendorProcess
+from system_testkit import FAST, Scene, SceneFactory, VendorProcess
 from vendors.gemini_server import GeminiServer
 from vendors.openai_server import OpenAIServer
 
@@ -51,13 +50,6 @@ def vendor_env(_vendors: tuple[OpenAIServer, GeminiServer]) -> dict[str, str]:
         "GEMINI_BASE_URL": gemini.base_url,
         "AI_TIMEOUT": "20",
     }
-
-
-class SceneFactory(Protocol):
-    def __call__(
-        self, *kinds: str, env: dict[str, str] | None = None, own_postgres: bool = False, **counts: int
-    ) -> Scene:
-        """A scene of this test alone: `make_scene("api", "scheduler", ai_worker=2)`, with scaled-down durations."""
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ import time
 
 import httpx
 import pytest
-from system_testkit import Load
+from system_testkit import Load, SceneFactory
 from vendors.openai_server import OpenAIServer
-
-from conftest import SceneFactory
 
 pytestmark = pytest.mark.system
 

@@ -4,9 +4,7 @@ import time
 
 import psutil
 import pytest
-from system_testkit import Scene, VendorProcess, calls_per_lead
-
-from conftest import SceneFactory
+from system_testkit import Scene, SceneFactory, VendorProcess, calls_per_lead
 
 pytestmark = pytest.mark.system
 

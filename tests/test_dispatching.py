@@ -6,10 +6,8 @@ import time
 
 import httpx
 import pytest
-from system_testkit import Scene
+from system_testkit import Scene, SceneFactory
 from vendors.openai_server import OpenAIServer
-
-from conftest import SceneFactory
 
 pytestmark = pytest.mark.system
 

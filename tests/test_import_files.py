@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from csv_people import PeopleFile, people_file
-from system_testkit import Scene
-
-from conftest import SceneFactory
+from system_testkit import Scene, SceneFactory
 
 pytestmark = pytest.mark.system
 

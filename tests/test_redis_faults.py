@@ -3,10 +3,9 @@
 import time
 
 import pytest
-from system_testkit import Load, Scene
+from system_testkit import Load, Scene, SceneFactory
 from vendors.openai_server import OpenAIServer
 
-from conftest import SceneFactory
 from contactship_devstack.valkey import ValkeyServer
 
 pytestmark = pytest.mark.system

@@ -6,8 +6,8 @@ import subprocess
 
 import httpx
 import pytest
+from system_testkit import SceneFactory
 
-from conftest import SceneFactory
 from contactship_devstack.processes import KINDS, ManagedProcess, script
 
 pytestmark = pytest.mark.system

@@ -3,10 +3,8 @@
 import time
 
 import pytest
-from system_testkit import SHORT_LEASE
+from system_testkit import SHORT_LEASE, SceneFactory
 from vendors.openai_server import OpenAIServer
-
-from conftest import SceneFactory
 
 pytestmark = pytest.mark.system
 

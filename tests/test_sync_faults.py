@@ -5,12 +5,10 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from system_testkit import SHORT_LEASE, Scene
+from system_testkit import SHORT_LEASE, Scene, SceneFactory
 from system_testkit.feeds import assert_each_person_once, counters, ended_job, holding, sources, trigger
 from vendors.people import feed
 from vendors.randomuser_server import RandomUserServer
-
-from conftest import SceneFactory
 
 pytestmark = pytest.mark.system
 

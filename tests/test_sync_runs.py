@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from system_testkit import SceneFactory
 from system_testkit.feeds import (
     assert_each_person_once,
     counters,
@@ -16,8 +17,6 @@ from system_testkit.feeds import (
 )
 from vendors.people import email_of, feed, person
 from vendors.randomuser_server import RandomUserServer
-
-from conftest import SceneFactory
 
 pytestmark = pytest.mark.system
 

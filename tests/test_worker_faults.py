@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
-from system_testkit import SHORT_LEASE, Scene
+from system_testkit import SHORT_LEASE, Scene, SceneFactory
 from vendors.openai_server import OpenAIServer
 
-from conftest import SceneFactory
 from contactship_common.tasks.bell import message_for
 from contactship_common.tasks.broker import make_broker
 

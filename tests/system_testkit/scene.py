@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import psycopg
@@ -176,3 +176,10 @@ class Scene:
 def calls_per_lead(by_subject: dict[str, int], names: Sequence[str]) -> Counter[int]:
     """How many leads were asked about how often: `{1: 300}` is one paid call for each of 300."""
     return Counter(by_subject.get(name, 0) for name in names)
+
+
+class SceneFactory(Protocol):
+    def __call__(
+        self, *kinds: str, env: dict[str, str] | None = None, own_postgres: bool = False, **counts: int
+    ) -> Scene:
+        """A scene of this test alone: `make_scene("api", "scheduler", ai_worker=2)`, with scaled-down durations."""

@@ -10,6 +10,7 @@ import pytest
 from common_testkit import Ended, Plain, Waiting
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -337,13 +338,22 @@ def machine(database_url: str, redis_url: str) -> Iterator[type[TaskMachine]]:
 
 
 def test_whatever_happens_in_whatever_order_tasks_keep_their_promises(machine: type[TaskMachine]) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=150,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            database=None,
-        ),
-    )
+    # What is due depends on PostgreSQL's clock, which Hypothesis cannot replay: now and then a rule is possible in one
+    # run and not in its repetition, and Hypothesis gives up that series. A broken promise is another error.
+    for chance in range(3):
+        try:
+            run_state_machine_as_test(machine, settings=_SETTINGS)
+        except FlakyStrategyDefinition:
+            if chance == 2:
+                raise
+        else:
+            return
+
+
+_SETTINGS = settings(
+    max_examples=100,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)

@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from devstack_testkit import Machine
 
 from contactship_devstack.environment import load_dotenv
 from contactship_devstack.polling import free_port, poll
 from contactship_devstack.postgres import PostgresServer
-
-from .conftest import Machine
 
 READY = "Contactship is ready."
 

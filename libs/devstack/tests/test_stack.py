@@ -6,14 +6,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from stand_ins.devstack import install
 
 from contactship_devstack import processes
 from contactship_devstack.errors import DevstackError
 from contactship_devstack.polling import poll
 from contactship_devstack.restarts import Backoff
 from contactship_devstack.testing import StackFactory
-
-from .stand_ins.devstack import install
 
 
 @pytest.fixture(autouse=True)
