@@ -59,7 +59,7 @@ def test_what_an_api_promised_before_it_was_killed_is_done(make_scene: SceneFact
     assert set(load.statuses) <= {202, None}
 
 
-@pytest.mark.parametrize("crash", [False, True], ids=["restarted", "crashed"])
+@pytest.mark.parametrize("crash", [False, pytest.param(True, marks=pytest.mark.chaos)], ids=["restarted", "crashed"])
 def test_a_database_that_goes_away_under_load_costs_time_and_nothing_else(
     make_scene: SceneFactory, openai: OpenAIServer, crash: bool
 ) -> None:

@@ -13,7 +13,8 @@ NAMES = ("api", "scheduler", "ai_worker")
 
 
 @pytest.mark.parametrize(
-    "away", [pytest.param("redis stopped", marks=pytest.mark.chaos), "redis frozen", "postgres stopped"]
+    "away",
+    [pytest.param(what, marks=pytest.mark.chaos) for what in ("redis stopped", "redis frozen")] + ["postgres stopped"],
 )
 def test_every_process_stops_in_time_whatever_is_away(
     make_scene: SceneFactory, openai: OpenAIServer, away: str
