@@ -71,7 +71,7 @@ def test_one_tick_is_one_run_with_two_schedulers_and_three_workers(
     assert ticked.count("cron.ticked") == len(jobs)
 
 
-def test_two_syncs_and_twenty_posts_with_the_same_people_make_each_once(
+def test_two_syncs_a_file_and_twenty_posts_with_the_same_people_make_each_once(
     make_scene: SceneFactory, vendor: RandomUserServer
 ) -> None:
     both = sources(crm=feed(vendor.url, "pages", PEOPLE), shop=feed(vendor.url, "cursor", PEOPLE))
@@ -83,21 +83,27 @@ def test_two_syncs_and_twenty_posts_with_the_same_people_make_each_once(
         body = {"firstName": "Ana", "lastName": "Paz", "email": f" {email_of(number).upper()} "}
         return scene.http.post(url, json=body).status_code
 
+    lines = ["name;email", *(f"Ana Paz;{email_of(number).title()}" for number in range(PEOPLE))]
+    form = {"file": ("people.csv", "\n".join(lines).encode(), "text/csv")}
     with ThreadPoolExecutor(POSTS) as threads:
         jobs = [trigger(scene, name, 100) for name in ("crm", "shop")]
+        upload = scene.call("POST", "/leads/import", 202, files=form)
         statuses = list(threads.map(post, chosen))
     found = [ended_job(scene, job) for job in jobs]
     assert [job["status"] for job in found] == ["completed", "completed"]
+    scene.until_quiet()
+    file = scene.call("GET", f"/leads/imports/{upload['importId']}", 200)
+    assert (file["status"], file["recordsProcessed"], file["recordsFailed"]) == ("completed", PEOPLE, 0)
     assert set(statuses) <= {201, 409}
     for job in found:
         processed, created, skipped, failed = counters(job)
         assert (processed, created + skipped, failed) == (PEOPLE, PEOPLE, 0)
         assert scene.count("sync_job_leads WHERE job_id = %(id)s", id=job["id"]) == created
-    assert statuses.count(201) + sum(job["recordsCreated"] for job in found) == PEOPLE
+    made = statuses.count(201) + file["recordsCreated"] + sum(job["recordsCreated"] for job in found)
+    assert made == PEOPLE
     rows = scene.sql("SELECT email FROM leads")
     assert sorted(row["email"] for row in rows) == sorted(email_of(number) for number in range(PEOPLE))
     assert scene.count("persons") == PEOPLE
-    scene.until_quiet()
     scene.assert_nothing_was_lost()
 
 

@@ -30,9 +30,9 @@ def test(arguments: list[str]) -> int:
 
     Several processes and a time limit for each test are defaults: pytest believes the last `-n` and `--timeout`.
     """
-    # One more than there are cores: the system tests spend half their time waiting for processes.
-    workers = min(_MOST_TEST_PROCESSES, (os.cpu_count() or 1) + 1)
-    defaults = ["-n", str(workers), "--dist", "loadfile", "--timeout", str(_TEST_TIMEOUT_S)]
+    workers = min(_MOST_TEST_PROCESSES, os.cpu_count() or 1)
+    defaults = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    defaults += ["--timeout", str(_TEST_TIMEOUT_S)]
     guard = Guard()
     try:
         with postgres.temporary_server(guard) as server:
