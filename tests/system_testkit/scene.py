@@ -122,7 +122,7 @@ class Scene:
     def ended(self, task_id: str, *, seconds: int = 20) -> dict[str, Any]:
         """Wait for the task through the API, as a client would; returns it."""
         told: dict[str, Any] = self.call("GET", f"/tasks/{task_id}", 200, params={"wait": seconds})
-        assert told["status"] in {"completed", "failed", "cancelled"}, told
+        assert told["status"] in {"completed", "failed", "cancelled"}, f"{told}\n{self.stack.tail()}"
         return told
 
     # Waiting and judging.
