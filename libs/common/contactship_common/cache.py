@@ -3,7 +3,8 @@
 A miss takes a short fill token; an invalidation deletes value and token; a fill is stored only while its token stands.
 So a slow reader can never put an old row back after a newer one was announced. Redis away: every read goes to
 PostgreSQL. The one bound: if a process dies between its commit and the invalidation (or Redis stalls in between), an
-old value lives at most `DEFAULT_CACHE_TTL`; `contactship_cache_forget_failed_total` counts what is known of it.
+old value lives at most `DEFAULT_CACHE_TTL`. A process that lives says it again until Redis takes it;
+`contactship_cache_forget_failed_total` counts how often that was needed.
 """
 
 import asyncio

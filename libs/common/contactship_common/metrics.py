@@ -24,7 +24,8 @@ QUEUE_DEPTH = Gauge("contactship_queue_depth", "Tasks due and waiting", ["queue"
 QUEUE_OLDEST = Gauge("contactship_queue_oldest_seconds", "How long the oldest due task has waited", ["queue"])
 CACHE = Counter("contactship_cache_reads_total", "Cached reads", ["result"])
 CACHE_FORGET_FAILED = Counter(
-    "contactship_cache_forget_failed_total", "Invalidations that Redis did not take: an old value may live for the TTL"
+    "contactship_cache_forget_failed_total",
+    "Invalidations that Redis did not take at once: an old value may live until it does, at most the TTL",
 )
 REDIS_FAILED = Counter("contactship_redis_failures_total", "Redis calls that failed or were skipped", ["use"])
 RATE_LIMIT_OPEN = Counter("contactship_rate_limit_passed_total", "Requests let through because Redis was away")

@@ -19,7 +19,7 @@ from contactship_common import metrics
 T = TypeVar("T")
 log = structlog.get_logger()
 
-_TIMEOUT_SECONDS = 0.25
+_TIMEOUT_SECONDS = 0.4
 _PAUSE_SECONDS = 1.0
 _CONNECTIONS = 64
 

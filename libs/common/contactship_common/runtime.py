@@ -1,6 +1,7 @@
 """What a process holds open for as long as it lives: database, Redis, and the bell that wakes workers."""
 
 from contactship_common.db import Database
+from contactship_common.invalidation import Invalidations
 from contactship_common.redis_edge import RedisEdge
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks.bell import Bell
@@ -15,6 +16,7 @@ class Runtime:
         self.ai = ai or AISettings()
         self.db = Database(settings)
         self.redis = RedisEdge(settings.redis_url)
+        self.invalidations = Invalidations(self.redis)
         self.broker = make_broker(settings.broker_url)
         self.bell = Bell(self.broker)
 
@@ -28,5 +30,6 @@ class Runtime:
 
     async def close(self) -> None:
         self.bell.stop()
+        await self.invalidations.close()
         await self.redis.close()
         await self.db.close()

@@ -14,8 +14,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contactship_common import metrics
 from contactship_common.errors import ContactshipError
+from contactship_common.invalidation import deletions
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.base import new_id
 from contactship_common.runtime import Runtime
@@ -185,14 +185,14 @@ async def _tell_redis(runtime: Runtime, forget: Iterable[str], ended: Iterable[U
     async def send(client: Any) -> bool:
         async with client.pipeline(transaction=False) as pipe:
             if keys:
-                pipe.delete(*keys, *(f"{key}:fill" for key in keys))
+                pipe.delete(*deletions(keys))
             for task_id in ended:
                 pipe.publish(TASK_ENDED_CHANNEL, str(task_id))
             await pipe.execute()
         return True
 
     if await runtime.redis.attempt("after_commit", send) is None and keys and runtime.settings.default_cache_ttl:
-        metrics.CACHE_FORGET_FAILED.inc(len(keys))
+        runtime.invalidations.owe(keys)
 
 
 @asynccontextmanager

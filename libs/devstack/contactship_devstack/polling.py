@@ -1,5 +1,7 @@
 """Waiting for a condition with a deadline, and free ports."""
 
+import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -32,8 +34,23 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
+_FIRST_TEST_PORT = 12_000
+_PORTS_A_TEST_PROCESS = 2_500
+
+
 def free_port() -> int:
-    """A loopback TCP port nobody listens on now. Another process may take it before you do: be ready to try again."""
+    """A loopback TCP port nobody listens on now. Another process may take it before you do: be ready to try again.
+
+    Each of several pytest processes draws from a range of its own, below what the system gives to outgoing
+    connections: a process that is restarted on its port must not find another test's process there.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number.isdigit():
+        first = _FIRST_TEST_PORT + _PORTS_A_TEST_PROCESS * (int(number) % 8)
+        chosen = range(first, first + _PORTS_A_TEST_PROCESS)
+        for port in random.sample(chosen, 200):
+            if port_is_free(port):
+                return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,6 +10,8 @@ from api_testkit import Api, seed_leads
 from contactship_api.access.permissions import root_key
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.leads import queries as leads
+from contactship_api.leads import timeline
+from contactship_api.sync import queries as sync
 from contactship_api.tasks import queries as tasks
 from contactship_common.models.base import new_id
 
@@ -84,5 +86,24 @@ async def test_a_page_of_tasks_is_read_by_an_index(seeded: Api, wanted: dict[str
         await tasks.page(session, root_key(), **chosen, limit=10, cursor=None)
 
     for plan in await plans_of(seeded, call, "tasks"):
+        assert "Index" in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+
+async def test_runs_their_leads_and_a_timeline_are_read_by_an_index(seeded: Api) -> None:
+    cursor = encode_cursor("timeline", str(new_id()))
+
+    async def jobs(session: Any) -> None:
+        await sync.page(session, limit=10, cursor=encode_cursor("sync_jobs", str(new_id())))
+
+    async def made(session: Any) -> None:
+        await sync.lead_ids(session, SOMEBODY, limit=10, cursor=encode_cursor("sync_job_leads", str(new_id())))
+
+    async def events(session: Any) -> None:
+        lead_id = (await session.execute(sa.text("SELECT id FROM leads LIMIT 1"))).scalar_one()
+        await timeline.read(session, root_key(), lead_id, limit=10, cursor=cursor)
+
+    for call, table in ((jobs, "sync_jobs"), (made, "sync_job_leads"), (events, "lead_events")):
+        [plan] = await plans_of(seeded, call, table)
         assert "Index" in plan, plan
         assert "Seq Scan" not in plan, plan
