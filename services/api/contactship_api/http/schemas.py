@@ -3,15 +3,13 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 # C0 and C1 control characters, and the bidirectional overrides that make a text read other than it is stored.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _DATE = re.compile(r"\s*\d{4}-\d\d-\d\d")
 
@@ -39,12 +37,6 @@ def _no_control(text: str) -> str:
     return text
 
 
-def _no_control_but_lines(text: str) -> str:
-    if _CONTROL_BUT_LINES.search(text):
-        raise PydanticCustomError("control_character", "Control characters are not accepted")
-    return text
-
-
 def _blank_is_null(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -58,8 +50,6 @@ def _written_time(value: Any) -> Any:
 Line = Annotated[str, AfterValidator(_no_control)]
 """Text on one line: no control characters."""
 
-Prose = Annotated[str, AfterValidator(_no_control_but_lines)]
-"""Text that may have several lines."""
 
 BlankIsNull = BeforeValidator(_blank_is_null)
 """HTML forms send empty fields as ""; they mean null."""
@@ -69,8 +59,6 @@ WrittenTime = BeforeValidator(_written_time)
 
 UtcTime = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """A time, shown in UTC with `Z`."""
-
-Id = Annotated[UUID, Field(examples=["01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"])]
 
 
 class PageMeta(Out):
