@@ -1,5 +1,6 @@
 """Waiting for a condition with a deadline, and free ports."""
 
+import itertools
 import os
 import random
 import socket
@@ -36,6 +37,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 _FIRST_TEST_PORT = 12_000
 _PORTS_A_TEST_PROCESS = 2_500
+_turn = itertools.count(random.randrange(_PORTS_A_TEST_PROCESS))  # noqa: S311
 
 
 def free_port() -> int:
@@ -47,8 +49,9 @@ def free_port() -> int:
     number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     if number.isdigit():
         first = _FIRST_TEST_PORT + _PORTS_A_TEST_PROCESS * (int(number) % 8)
-        chosen = range(first, first + _PORTS_A_TEST_PROCESS)
-        for port in random.sample(chosen, 200):
+        for _ in range(_PORTS_A_TEST_PROCESS):
+            # In turn, so that no port is given twice before its first owner has bound it.
+            port = first + next(_turn) % _PORTS_A_TEST_PROCESS
             if port_is_free(port):
                 return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

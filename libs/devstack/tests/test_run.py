@@ -39,7 +39,7 @@ def test_it_starts_says_how_to_use_it_and_ctrl_c_ends_all_of_it(machine: Machine
     assert len(re.findall(r"^(?:ID=\$\(|TASK=\$\()?curl ", said, re.MULTILINE)) == 3
     assert "\x1b[" not in said, "colour in a file"
 
-    assert command.end(signal.SIGINT) == 0
+    assert command.end(signal.SIGINT) == 0, command.output
     assert "Traceback" not in command.output
     assert not [process for process in family if process.is_running()]
 
@@ -215,7 +215,7 @@ def test_dotenv_values_do_not_replace_what_is_set(tmp_path: Path, monkeypatch: p
 def test_ctrl_c_during_the_start_ends_cleanly_too(machine: Machine) -> None:
     command = machine.start("run")
     command.until("data folder")
-    assert command.end(signal.SIGINT) == 0
+    assert command.end(signal.SIGINT) == 0, command.output
     assert "Traceback" not in command.output
 
 
