@@ -8,10 +8,13 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from contactship_api.ai import routes as ai
 from contactship_api.api_keys import routes as api_keys
 from contactship_api.audit import routes as audit
 from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
+from contactship_api.classifications import routes as classifications
+from contactship_api.clients import routes as clients
 from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
 from contactship_api.http import document, problems, swagger
@@ -19,12 +22,17 @@ from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
 from contactship_api.http.route import ApiRoute, count
+from contactship_api.kpis import routes as kpis
 from contactship_api.lead_export import routes as lead_export
 from contactship_api.lead_import import routes as lead_import
 from contactship_api.leads import routes as leads
+from contactship_api.meetings import routes as meetings
+from contactship_api.seeds import routes as seeds
+from contactship_api.sellers import routes as sellers
 from contactship_api.sync import routes as sync
 from contactship_api.tasks import routes as tasks
 from contactship_api.users import routes as users
+from contactship_api.workers import routes as workers
 from contactship_common import passwords
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.settings import ApiSettings, CoreSettings
@@ -78,7 +86,10 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     app.include_router(health.router)
     # Imports and exports before the leads, whose `/leads/{id}` would take their paths.
     literal_paths: defaultdict[str, list[str]] = defaultdict(list)
-    for feature in (auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks):
+    for feature in (
+        auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks,
+        clients, sellers, meetings, classifications, workers, kpis, seeds, ai,
+    ):  # fmt: skip
         app.include_router(feature.router, prefix=API)
         for route in feature.router.routes:
             if isinstance(route, ApiRoute) and not route.param_convertors:

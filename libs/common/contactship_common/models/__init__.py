@@ -2,10 +2,19 @@
 
 from contactship_common.models.access import ApiKey, TokenFamily
 from contactship_common.models.ai_call import AICall
+from contactship_common.models.ai_feedback import AIFeedback
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.idempotency import IdempotencyRecord
 from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, MergedLead, Person
 from contactship_common.models.lead_import import LeadImport, LeadImportError, LeadImportPiece
+from contactship_common.models.meeting import (
+    Client,
+    Meeting,
+    MeetingClassification,
+    MeetingStatus,
+    SeededMeeting,
+    Seller,
+)
 from contactship_common.models.sync import SyncJob, SyncJobLead, SyncPage, SyncStatus
 from contactship_common.models.task import Batch, BatchItem, Task, TaskStatus
 from contactship_common.models.user import Role, User
@@ -13,10 +22,12 @@ from contactship_common.models.worker import WorkerHeartbeat
 
 __all__ = [
     "AICall",
+    "AIFeedback",
     "ApiKey",
     "AuditLog",
     "Batch",
     "BatchItem",
+    "Client",
     "IdempotencyRecord",
     "Lead",
     "LeadEvent",
@@ -26,9 +37,14 @@ __all__ = [
     "LeadPhone",
     "LeadSource",
     "LeadStatus",
+    "Meeting",
+    "MeetingClassification",
+    "MeetingStatus",
     "MergedLead",
     "Person",
     "Role",
+    "SeededMeeting",
+    "Seller",
     "SyncJob",
     "SyncJobLead",
     "SyncPage",

@@ -156,6 +156,25 @@ class CoreSettings(SettingsGroup):
     idempotency_ttl: int = setting(
         86_400, "IDEMPOTENCY_TTL", ge=60, unit="seconds", about="How long an Idempotency-Key is remembered."
     )
+    classification_file: str = setting(
+        "",
+        "CLASSIFICATION_FILE",
+        about="YAML file with the categories that meetings are classified by. Empty: the bundled ones.",
+        danger="The gateway and the AI worker must read the same file.",
+    )
+    callback_signing_secret: str = setting(
+        "",
+        "CALLBACK_SIGNING_SECRET",
+        about="Signs what is sent to a `callbackUrl` (Standard Webhooks; `whsec_` and base64, or any text). "
+        "Empty: requests with a `callbackUrl` are refused.",
+        secret=True,
+    )
+    outbound_allow_cidrs: str = setting(
+        "",
+        "OUTBOUND_ALLOW_CIDRS",
+        about="Private networks, separated by commas, that callbacks and outbound webhooks may reach all the same.",
+        danger="Meant for tests and for receivers inside your own network: whoever may name a URL reaches them.",
+    )
     task_retention_days: int = setting(
         30, "TASK_RETENTION_DAYS", ge=1, unit="days", about="Finished tasks are deleted after this long."
     )

@@ -134,6 +134,23 @@ class LeadImportRun(TaskKind):
         return self.import_id
 
 
+class ClassifyMeeting(TaskKind):
+    """Classify a meeting's transcript."""
+
+    KIND = "meeting.classification"
+    QUEUE = "ai"
+    LIMIT_SECONDS = 120.0
+
+    meeting_id: UUID
+    force: bool = False
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.meeting_id}"
+
+    def subject_id(self) -> UUID:
+        return self.meeting_id
+
+
 KINDS: dict[str, type[TaskKind]] = {
-    kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch, SyncFetch, SyncApply, LeadImportRun)
+    kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch, SyncFetch, SyncApply, LeadImportRun, ClassifyMeeting)
 }

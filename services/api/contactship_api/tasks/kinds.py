@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from contactship_api.access.permissions import Scope
 from contactship_common.models import Task
 from contactship_common.tasks.catalog import (
+    ClassifyMeeting,
     LeadImportRun,
     LeadSummary,
     LeadSummaryBatch,
@@ -31,6 +32,7 @@ ABOUT: dict[type[TaskKind], About] = {
     SyncFetch: About(Scope.SYNC_RUN, "/api/v1/sync/jobs/{}"),
     SyncApply: About(Scope.SYNC_RUN, "/api/v1/sync/jobs/{}"),
     LeadImportRun: About(Scope.LEADS_ADMIN, "/api/v1/leads/imports/{}"),
+    ClassifyMeeting: About(Scope.MEETINGS_READ, "/api/v1/meetings/{}"),
 }
 _BY_NAME = {kind.KIND: about for kind, about in ABOUT.items()}
 

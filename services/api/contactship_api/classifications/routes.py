@@ -1,0 +1,5 @@
+"""/classifications and /workers/classify: paths, status codes, who may call."""
+
+from contactship_api.http.route import api_router
+
+router = api_router(prefix="", tags=["classifications"])

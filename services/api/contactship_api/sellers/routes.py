@@ -1,0 +1,5 @@
+"""/sellers: paths, status codes, who may call."""
+
+from contactship_api.http.route import api_router
+
+router = api_router(prefix="/sellers", tags=["sellers"])
