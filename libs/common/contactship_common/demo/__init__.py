@@ -1,0 +1,1 @@
+"""The bundled demo data set: Spanish sales meetings and their gold labels."""
