@@ -15,6 +15,7 @@ from contactship_common.models.meeting import (
     SeededMeeting,
     Seller,
 )
+from contactship_common.models.outbound import DeliveryStatus, OutboundAttempt, OutboundDelivery, TaskCallback
 from contactship_common.models.sync import SyncJob, SyncJobLead, SyncPage, SyncStatus
 from contactship_common.models.task import Batch, BatchItem, Task, TaskStatus
 from contactship_common.models.user import Role, User
@@ -28,6 +29,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "Client",
+    "DeliveryStatus",
     "IdempotencyRecord",
     "Lead",
     "LeadEvent",
@@ -41,6 +43,8 @@ __all__ = [
     "MeetingClassification",
     "MeetingStatus",
     "MergedLead",
+    "OutboundAttempt",
+    "OutboundDelivery",
     "Person",
     "Role",
     "SeededMeeting",
@@ -50,6 +54,7 @@ __all__ = [
     "SyncPage",
     "SyncStatus",
     "Task",
+    "TaskCallback",
     "TaskStatus",
     "TokenFamily",
     "User",
