@@ -165,3 +165,53 @@ class MergeTargetNotFound(Unprocessable):
 
 class MergeIntoItself(Conflict):
     code, title = "merge_into_itself", "A lead cannot be merged into itself"
+
+
+class ClientNotFound(NotFound):
+    code, title = "client_not_found", "There is no client with this id"
+
+
+class ClientUnknown(Unprocessable):
+    """The body names a client that is not there."""
+
+    code, title = "client_not_found", "There is no client with this id"
+
+
+class ClientEmailTaken(Conflict):
+    code, title = "client_email_taken", "A client with this e-mail exists already"
+
+
+class ClientHasMeetings(Conflict):
+    code, title = "client_has_meetings", "This client has meetings; cascade=true deletes them as well"
+
+
+class SellerNotFound(NotFound):
+    code, title = "seller_not_found", "There is no seller with this id"
+
+
+class SellerUnknown(Unprocessable):
+    """The body names a seller who is not there."""
+
+    code, title = "seller_not_found", "There is no seller with this id"
+
+
+class SellerInactive(Unprocessable):
+    code, title = "seller_inactive", "This seller is not active and gets no new meetings"
+
+
+class SellerEmailTaken(Conflict):
+    code, title = "seller_email_taken", "A seller with this e-mail exists already"
+
+
+class SellerHasMeetings(Conflict):
+    code, title = "seller_has_meetings", "This seller has meetings; deactivate them instead"
+
+
+class SellerUserUnknown(Unprocessable):
+    """The body names a user who is not there."""
+
+    code, title = "user_not_found", "There is no user with this id"
+
+
+class MeetingNotFound(NotFound):
+    code, title = "meeting_not_found", "There is no meeting with this id"

@@ -1,6 +1,6 @@
 """Rules about leads that the gateway and the workers share: how they are normalised, found and shown to a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import phonenumbers
@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from contactship_common.cache_keys import lead_key
 from contactship_common.models import Lead, LeadPhone, Person
+from contactship_common.uow import UnitOfWork
 
 SUMMARY_FACT_FIELDS = frozenset(
     {
@@ -72,3 +74,19 @@ async def release_phones(session: AsyncSession, lead_ids: Sequence[UUID], *, kee
         )
         if (heir := (await session.execute(next_lead)).scalar_one_or_none()) is not None:
             await claim_phone(session, phone, heir)
+
+
+async def touch_lead_facts(uow: UnitOfWork, lead_ids: Iterable[UUID | None]) -> set[UUID]:
+    """What the model is told about these leads has changed without a change of the lead itself (a meeting, say):
+    their summaries are no longer fresh. Returns those that were there; None among the ids is passed over."""
+    wanted = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
+    if not wanted:
+        return set()
+    # Locked in one order everywhere, so that two of these never wait for each other.
+    locked = sa.select(col(Lead.id)).where(col(Lead.id).in_(wanted)).order_by(col(Lead.id))
+    found = set((await uow.session.execute(locked.with_for_update(key_share=True))).scalars())
+    if found:
+        touched = sa.update(Lead).where(col(Lead.id).in_(found)).values(facts_changed_at=sa.func.clock_timestamp())
+        await uow.session.execute(touched.execution_options(synchronize_session=False))
+        uow.forget(*(lead_key(lead_id) for lead_id in found))
+    return found

@@ -21,12 +21,15 @@ from starlette.types import Scope
 
 from contactship_common.db import DATABASE_AWAY, is_database_away
 from contactship_common.errors import (
+    ClientEmailTaken,
     Conflict,
     ContactshipError,
     DatabaseUnavailable,
     LeadEmailTaken,
     NotFound,
     OwnerNotFound,
+    SellerEmailTaken,
+    SellerUserUnknown,
     TooManyRequests,
     Unavailable,
     Unprocessable,
@@ -167,6 +170,9 @@ BY_CONSTRAINT: dict[str, type[ContactshipError]] = {
     "uq_leads_email": LeadEmailTaken,
     "uq_leads_source_external_id": ExternalIdTaken,
     "fk_leads_owner_id": OwnerNotFound,
+    "uq_clients_email": ClientEmailTaken,
+    "uq_sellers_email": SellerEmailTaken,
+    "fk_sellers_user_id": SellerUserUnknown,
 }
 
 
