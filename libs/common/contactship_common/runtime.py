@@ -1,7 +1,8 @@
-"""What a process holds open for as long as it lives: database, Redis, and the bell that wakes workers."""
+"""What a process holds open for as long as it lives: database, Redis, realtime, and the bell that wakes workers."""
 
 from contactship_common.db import Database
 from contactship_common.invalidation import Invalidations
+from contactship_common.realtime import Emitter
 from contactship_common.redis_edge import RedisEdge
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks.bell import Bell
@@ -16,6 +17,8 @@ class Runtime:
         self.ai = ai or AISettings()
         self.db = Database(settings)
         self.redis = RedisEdge(settings.redis_url)
+        # The gateway puts its Socket.IO server's manager here, which also serves its own sockets.
+        self.realtime = Emitter(self.redis)
         self.invalidations = Invalidations(self.redis)
         self.broker = make_broker(settings.broker_url)
         self.bell = Bell(self.broker)

@@ -5,7 +5,7 @@ audit rows are collected and written in one statement each just before the commi
 workers, forgetting cached answers, waking waiters) is best effort: its failure is counted, and loses nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from contactship_common.errors import ContactshipError
 from contactship_common.invalidation import deletions
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.base import new_id
+from contactship_common.realtime import Event
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import store
 from contactship_common.tasks.catalog import TaskKind
@@ -45,6 +46,7 @@ class _AfterCommit:
     ring: list[TaskRef] = field(default_factory=list)
     forget: dict[str, None] = field(default_factory=dict)
     ended: list[UUID] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
 
 class UnitOfWork:
@@ -137,6 +139,10 @@ class UnitOfWork:
         """Wake whoever waits for these tasks, after the commit."""
         self._after.ended.extend(task_ids)
 
+    def emit(self, event: str, data: dict[str, Any], *, to: Sequence[str]) -> None:
+        """Tell connected people after the commit; `to` are rooms. Best effort: whoever misses it reads it over REST."""
+        self._after.events.append(Event(event, data, to))
+
     def ring(self, ref: TaskRef) -> None:
         """Wake a worker for this task after the commit."""
         self._after.ring.append(ref)
@@ -177,6 +183,8 @@ class UnitOfWork:
             self.runtime.bell.ring(ref.queue, ref.id)
         if after.forget or after.ended:
             await _tell_redis(self.runtime, after.forget, after.ended)
+        for event in after.events:
+            await self.runtime.realtime.send(event)
 
 
 async def _tell_redis(runtime: Runtime, forget: Iterable[str], ended: Iterable[UUID]) -> None:

@@ -4,6 +4,16 @@ from contactship_common.models.access import ApiKey, TokenFamily
 from contactship_common.models.ai_call import AICall
 from contactship_common.models.ai_feedback import AIFeedback
 from contactship_common.models.audit import AuditLog
+from contactship_common.models.conversation import (
+    Channel,
+    ContentType,
+    Conversation,
+    ConversationStatus,
+    Message,
+    MessageStatus,
+    Priority,
+    SenderType,
+)
 from contactship_common.models.idempotency import IdempotencyRecord
 from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, MergedLead, Person
 from contactship_common.models.lead_import import LeadImport, LeadImportError, LeadImportPiece
@@ -28,7 +38,11 @@ __all__ = [
     "AuditLog",
     "Batch",
     "BatchItem",
+    "Channel",
     "Client",
+    "ContentType",
+    "Conversation",
+    "ConversationStatus",
     "DeliveryStatus",
     "IdempotencyRecord",
     "Lead",
@@ -43,12 +57,16 @@ __all__ = [
     "MeetingClassification",
     "MeetingStatus",
     "MergedLead",
+    "Message",
+    "MessageStatus",
     "OutboundAttempt",
     "OutboundDelivery",
     "Person",
+    "Priority",
     "Role",
     "SeededMeeting",
     "Seller",
+    "SenderType",
     "SyncJob",
     "SyncJobLead",
     "SyncPage",

@@ -1,5 +1,6 @@
 """Language-model providers, limits and prices."""
 
+from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -140,6 +141,36 @@ class AISettings(SettingsGroup):
         about='Prices a model, as JSON: `{"gpt-4o-mini": {"in": 150000, "out": 600000}}`; added to the built-in list.',
         unit="micro-USD per million tokens",
     )
+    ai_debounce_ms: int = setting(
+        10_000,
+        "AI_DEBOUNCE_MS",
+        unit="milliseconds",
+        ge=0,
+        le=3_600_000,
+        about="A conversation is analysed this long after its last message.",
+    )
+    ai_debounce_max_wait_ms: int = setting(
+        60_000,
+        "AI_DEBOUNCE_MAX_WAIT_MS",
+        unit="milliseconds",
+        ge=0,
+        le=86_400_000,
+        about="And at the latest this long after the first message since the last analysis.",
+    )
+    ai_daily_budget_usd: Decimal = setting(
+        Decimal(0),
+        "AI_DAILY_BUDGET_USD",
+        unit="USD",
+        ge=0,
+        le=1_000_000_000,
+        allow_inf_nan=False,
+        about="What calls to paid providers may cost a day (UTC), over all processes together; 0 = no limit. When it "
+        "is reached no new call is made: tasks wait until midnight or a larger budget and nothing is lost, "
+        "`local` goes on where AI_PROVIDERS names it, and `contactship_ai_budget_reached` is 1. A reader of "
+        "`GET /ai/usage` sees the gateway's own value of this setting.",
+        danger="Calls in flight are finished and paid for: the day can cost that much more. Processes learn of each "
+        "other's spending every 2 s. A model without a price in AI_PRICES is refused at start.",
+    )
     ai_cache_ttl: int = setting(
         86_400,
         "AI_CACHE_TTL",
@@ -177,6 +208,11 @@ class AISettings(SettingsGroup):
         if self.ai_providers:
             return self.ai_providers
         return tuple(name for name in KEYED_PROVIDERS if self.key_of(name)) or ("local",)
+
+    @property
+    def daily_budget_micro_usd(self) -> int | None:
+        """AI_DAILY_BUDGET_USD in micro-USD; None: there is none."""
+        return int(self.ai_daily_budget_usd * 1_000_000) or None
 
     @property
     def local_by_default(self) -> bool:

@@ -151,6 +151,54 @@ class ClassifyMeeting(TaskKind):
         return self.meeting_id
 
 
+class AnalyzeConversation(TaskKind):
+    """Find a conversation's summary, priority and tags. Frees its slot when it starts: what arrives during a run
+    queues one more."""
+
+    KIND = "conversation.analysis"
+    QUEUE = "ai"
+    PRIORITY = 80
+    LIMIT_SECONDS = 120.0
+    HOLDS = "waiting"
+
+    conversation_id: UUID
+    force: bool = False
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.conversation_id}"
+
+    def subject_id(self) -> UUID:
+        return self.conversation_id
+
+
+class SendMessage(TaskKind):
+    """Deliver an agent's message over WhatsApp or SMS. Never twice."""
+
+    KIND = "message.send"
+    QUEUE = "delivery"
+    PRIORITY = 50
+    LIMIT_SECONDS = 60.0
+    ONCE = True
+
+    message_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.message_id}"
+
+    def subject_id(self) -> UUID:
+        return self.message_id
+
+
 KINDS: dict[str, type[TaskKind]] = {
-    kind.KIND: kind for kind in (LeadSummary, LeadSummaryBatch, SyncFetch, SyncApply, LeadImportRun, ClassifyMeeting)
+    kind.KIND: kind
+    for kind in (
+        LeadSummary,
+        LeadSummaryBatch,
+        SyncFetch,
+        SyncApply,
+        LeadImportRun,
+        ClassifyMeeting,
+        AnalyzeConversation,
+        SendMessage,
+    )
 }

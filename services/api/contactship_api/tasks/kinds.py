@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from contactship_api.access.permissions import Scope
 from contactship_common.models import Task
 from contactship_common.tasks.catalog import (
+    AnalyzeConversation,
     ClassifyMeeting,
     LeadImportRun,
     LeadSummary,
     LeadSummaryBatch,
+    SendMessage,
     SyncApply,
     SyncFetch,
     TaskKind,
@@ -20,10 +22,10 @@ from contactship_common.tasks.catalog import (
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """`path` of the subject, with `{}` for its id."""
+    """`reads`: who may read such tasks besides whoever asked for them. `path` of the subject, with `{}` for its id."""
 
     reads: Scope
-    path: str
+    path: str | None
 
 
 ABOUT: dict[type[TaskKind], About] = {
@@ -33,6 +35,8 @@ ABOUT: dict[type[TaskKind], About] = {
     SyncApply: About(Scope.SYNC_RUN, "/api/v1/sync/jobs/{}"),
     LeadImportRun: About(Scope.LEADS_ADMIN, "/api/v1/leads/imports/{}"),
     ClassifyMeeting: About(Scope.MEETINGS_READ, "/api/v1/meetings/{}"),
+    AnalyzeConversation: About(Scope.ADMIN, "/api/v1/conversations/{}"),
+    SendMessage: About(Scope.ADMIN, None),
 }
 _BY_NAME = {kind.KIND: about for kind, about in ABOUT.items()}
 
@@ -45,4 +49,4 @@ def readable_with(scopes: frozenset[Scope]) -> list[str]:
 def subject_link(task: Task) -> str | None:
     """Where the thing that the task is about can be read."""
     about = _BY_NAME.get(task.kind)
-    return about.path.format(task.subject_id) if about and task.subject_id else None
+    return about.path.format(task.subject_id) if about and about.path and task.subject_id else None

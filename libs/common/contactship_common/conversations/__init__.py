@@ -1,0 +1,1 @@
+"""Rules of conversations that the gateway and the workers share."""

@@ -1,0 +1,134 @@
+"""Adding a message: the row, the conversation's summary columns and the lead's facts in one statement."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from contactship_common.conversations.audience import audience
+from contactship_common.conversations.shapes import message_data
+from contactship_common.models.base import new_id
+from contactship_common.models.conversation import (
+    DELIVERED_CHANNELS,
+    ContentType,
+    Message,
+    MessageStatus,
+    SenderType,
+)
+from contactship_common.tasks.catalog import AnalyzeConversation, SendMessage
+from contactship_common.uow import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """What is to be added. `status` None: what fits the sender and the channel. `provider` and `provider_message_id`
+    name a message that came from outside."""
+
+    sender_type: SenderType
+    content_text: str | None
+    content_type: ContentType = ContentType.TEXT
+    media_url: str | None = None
+    sender_user_id: UUID | None = None
+    status: MessageStatus | None = None
+    provider: str | None = None
+    provider_message_id: str | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    message: Message
+    channel: str
+    lead_id: UUID
+    assigned_agent_id: UUID | None
+
+
+# The conversation's row lock comes first and gives the seq: commit order is seq order. Times never run backwards
+# within a conversation, whatever the transactions' start times.
+_POST = sa.text("""
+WITH c AS (
+    UPDATE conversations SET
+           last_seq = last_seq + 1,
+           last_message_at = greatest(clock_timestamp(), last_message_at),
+           last_message_sender_type = :sender_type,
+           last_lead_seq = CASE WHEN :sender_type = 'LEAD' THEN last_seq + 1 ELSE last_lead_seq END,
+           last_agent_seq = CASE WHEN :sender_type = 'AGENT' THEN last_seq + 1 ELSE last_agent_seq END,
+           last_agent_reply_at = CASE WHEN :sender_type = 'AGENT' THEN clock_timestamp() ELSE last_agent_reply_at END,
+           unread_count = unread_count + CASE WHEN :sender_type = 'LEAD' THEN 1 ELSE 0 END,
+           updated_at = clock_timestamp()
+     WHERE id = :conversation_id AND status <> 'CLOSED'
+ RETURNING id, lead_id, channel, assigned_agent_id, last_seq, last_message_at
+), facts AS (
+    UPDATE leads SET facts_changed_at = clock_timestamp() FROM c WHERE leads.id = c.lead_id
+), m AS (
+    INSERT INTO messages (id, conversation_id, seq, sender_type, sender_user_id, content_text, content_type, media_url,
+                          status, provider, provider_message_id, sent_at, created_at, updated_at)
+    SELECT :id, c.id, c.last_seq, :sender_type, CAST(:sender_user_id AS uuid), :content_text, :content_type, :media_url,
+           coalesce(CAST(:status AS text),
+                    CASE WHEN :sender_type = 'LEAD' THEN 'DELIVERED'
+                         WHEN :sender_type = 'AGENT' AND c.channel = ANY(:delivered_channels) THEN 'PENDING'
+                         ELSE 'SENT' END),
+           :provider, :provider_message_id, CAST(:sent_at AS timestamptz), c.last_message_at, c.last_message_at
+      FROM c
+ RETURNING *
+)
+SELECT m.*, c.channel, c.lead_id, c.assigned_agent_id FROM m, c
+""").bindparams(
+    # Each parameter has one type wherever it stands.
+    sa.bindparam("sender_type", type_=sa.String),
+    sa.bindparam("content_text", type_=sa.String),
+    sa.bindparam("content_type", type_=sa.String),
+    sa.bindparam("media_url", type_=sa.String),
+    sa.bindparam("provider", type_=sa.String),
+    sa.bindparam("provider_message_id", type_=sa.String),
+)
+_MESSAGE_COLUMNS = tuple(column.name for column in Message.__table__.columns)  # type: ignore[attr-defined]
+
+
+async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) -> Posted | None:
+    """Add the message, tell those who may see it, and have the conversation analysed and the message delivered.
+
+    Returns None if there is no such conversation, or it is closed.
+    """
+    result = await uow.session.execute(
+        _POST,
+        {
+            "id": new_id(),
+            "conversation_id": conversation_id,
+            "sender_type": str(new.sender_type),
+            "sender_user_id": new.sender_user_id,
+            "content_text": new.content_text,
+            "content_type": str(new.content_type),
+            "media_url": new.media_url,
+            "status": str(new.status) if new.status else None,
+            "provider": new.provider,
+            "provider_message_id": new.provider_message_id,
+            "sent_at": new.sent_at,
+            "delivered_channels": sorted(DELIVERED_CHANNELS),
+        },
+    )
+    row = result.mappings().first()
+    if row is None:
+        return None
+    message = Message(**{name: row[name] for name in _MESSAGE_COLUMNS})
+    posted = Posted(message, row["channel"], row["lead_id"], row["assigned_agent_id"])
+    uow.emit(
+        "message:new",
+        {"conversationId": str(conversation_id), "message": message_data(message)},
+        to=audience(posted.assigned_agent_id),
+    )
+    request_analysis(uow, conversation_id)
+    if message.status == MessageStatus.PENDING and message.sender_type == SenderType.AGENT:
+        uow.enqueue(SendMessage(message_id=message.id))
+    return posted
+
+
+def request_analysis(uow: UnitOfWork, conversation_id: UUID) -> None:
+    """Have the conversation analysed a moment after its last message, and at the latest a while after its first."""
+    settings = uow.runtime.ai
+    uow.enqueue(
+        AnalyzeConversation(conversation_id=conversation_id),
+        delay_seconds=settings.ai_debounce_ms / 1_000,
+        max_wait_seconds=settings.ai_debounce_max_wait_ms / 1_000,
+    )
