@@ -215,3 +215,11 @@ class SellerUserUnknown(Unprocessable):
 
 class MeetingNotFound(NotFound):
     code, title = "meeting_not_found", "There is no meeting with this id"
+
+
+class UrlNotAllowed(Unprocessable):
+    code, title = "url_not_allowed", "Nothing is sent to this URL"
+
+
+class CallbacksNotConfigured(Unprocessable):
+    code, title = "callbacks_not_configured", "Callbacks are not configured here (CALLBACK_SIGNING_SECRET)"

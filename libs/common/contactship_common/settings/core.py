@@ -5,8 +5,10 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
+from contactship_common.outbound.addresses import Network, parse_networks
+from contactship_common.outbound.signing import key_of
 from contactship_common.settings.fields import SettingsGroup, setting
 
 IGNORED_NAMES = ("CACHE_STRATEGY", "QUEUE_NAME", "CELERY_RESULT_BACKEND", "ELEVENLABS_PROVIDER_NAME")
@@ -165,8 +167,8 @@ class CoreSettings(SettingsGroup):
     callback_signing_secret: str = setting(
         "",
         "CALLBACK_SIGNING_SECRET",
-        about="Signs what is sent to a `callbackUrl` (Standard Webhooks; `whsec_` and base64, or any text). "
-        "Empty: requests with a `callbackUrl` are refused.",
+        about="Signs what is sent to a `callbackUrl` (Standard Webhooks): `whsec_` and base64, or any text, "
+        "whose bytes are then the key. Empty: requests with a `callbackUrl` are refused.",
         secret=True,
     )
     outbound_allow_cidrs: str = setting(
@@ -178,6 +180,19 @@ class CoreSettings(SettingsGroup):
     task_retention_days: int = setting(
         30, "TASK_RETENTION_DAYS", ge=1, unit="days", about="Finished tasks are deleted after this long."
     )
+
+    @field_validator("outbound_allow_cidrs")
+    @classmethod
+    def _check_networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
+
+    @field_validator("callback_signing_secret")
+    @classmethod
+    def _check_secret(cls, secret: str) -> str:
+        if secret:
+            key_of(secret)
+        return secret
 
     @model_validator(mode="after")
     def _build_urls(self) -> Self:
@@ -195,6 +210,11 @@ class CoreSettings(SettingsGroup):
                 url = f"redis://{auth}{self.bullmq_redis_host}:{self.bullmq_redis_port}/0"
             object.__setattr__(self, "broker_url", url)
         return self
+
+    @property
+    def outbound_networks(self) -> tuple[Network, ...]:
+        """Private networks that may be reached with URLs that came through the API."""
+        return parse_networks(self.outbound_allow_cidrs)
 
     @property
     def is_production(self) -> bool:
