@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -37,7 +38,7 @@ async def newest_corrections(session: AsyncSession, meeting_id: UUID) -> dict[st
             col(AIFeedback.subject_id) == meeting_id,
             col(AIFeedback.has_correction),
         )
-        .distinct(col(AIFeedback.field))
+        .ext(distinct_on(col(AIFeedback.field)))
         .order_by(col(AIFeedback.field), col(AIFeedback.id).desc())
     )
     return {row.field: row.corrected_value for row in await session.execute(statement)}
