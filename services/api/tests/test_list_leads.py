@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from api_testkit import Api, Sql, assert_problem, make_lead, seed_leads
 
+from contactship_api.http import totals
 from contactship_api.http.paging import decode_cursor, encode_cursor
-from contactship_api.leads import queries
 
 LEADS = "/api/v1/leads"
 SORTS = ["createdAt", "-createdAt", "updatedAt", "-updatedAt", "name", "-name"]
@@ -156,7 +156,7 @@ async def test_past_the_limit_a_total_is_an_estimate_and_says_so(
     api: Api, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str]
 ) -> None:
     await seed_leads(api.database_url, 200)
-    monkeypatch.setattr(queries, "EXACT_TOTAL_UP_TO", 20)
+    monkeypatch.setattr(totals, "EXACT_UP_TO", 20)
     meta = (await page(api, **wanted))["meta"]
     assert meta["totalIsEstimate"] is ("100%" not in wanted.get("search", ""))
     if meta["totalIsEstimate"]:

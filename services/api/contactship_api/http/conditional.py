@@ -1,16 +1,35 @@
 """Conditional requests: strong ETags, 304 for what the client has, 412 for whoever was slower."""
 
 import hashlib
+from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Header, Request
 from starlette.responses import Response
 
+from contactship_api.http.schemas import Out
 from contactship_common.errors import PreconditionFailed
+
+IfMatch = Annotated[str | None, Header(max_length=1_000, description="Write only if it still has this ETag.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=1_000, description="Answer 304 if it still has this ETag.")]
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "You have this state already"}}
 
 
 def etag_of(version: int, body: bytes) -> str:
     """A strong ETag: the row's version, and a hash because an answer may show more than its own row."""
     return f'"{version}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+
+
+def version_at(moment: datetime) -> int:
+    """A version for rows without a counter: the microsecond of their last change."""
+    return int(moment.timestamp() * 1_000_000)
+
+
+def json_answer(out: Out, version: int, status: int, headers: dict[str, str] | None = None) -> Response:
+    """The resource as it is after a write, with its ETag."""
+    body = out.json_bytes()
+    sent = {"ETag": etag_of(version, body), **(headers or {})}
+    return Response(body, status_code=status, media_type="application/json", headers=sent)
 
 
 def _tags(header: str) -> set[str]:
@@ -26,6 +45,12 @@ def answer(request: Request, body: bytes, etag: str, headers: dict[str, str] | N
         if etag in tags or "*" in tags:
             return Response(status_code=304, headers=sent)
     return Response(body, media_type="application/json", headers=sent)
+
+
+def json_unless_known(request: Request, out: Out, version: int) -> Response:
+    """The resource with its ETag, or 304 when the client has it."""
+    body = out.json_bytes()
+    return answer(request, body, etag_of(version, body))
 
 
 def check_match(if_match: str | None, current: str) -> None:

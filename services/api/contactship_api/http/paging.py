@@ -4,13 +4,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
+import sqlalchemy as sa
 from fastapi import Query
 
 from contactship_api.http.problems import BadCursor, Invalid, PageTooDeep
+from contactship_api.http.schemas import PageMeta
 
 MAX_TAKE = 100
 DEFAULT_TAKE = 10
@@ -20,6 +23,7 @@ _DIGEST_BYTES = 6
 Page = Annotated[int, Query(ge=1, le=1_000_000, description="Page, from 1.")]
 Take = Annotated[int | None, Query(ge=1, le=MAX_TAKE, description="Rows a page, 1 to 100 (default 10).")]
 LimitSynonym = Annotated[int | None, Query(alias="limit", ge=1, le=MAX_TAKE, description="Another name for `take`.")]
+Search = Annotated[str | None, Query(max_length=200, description="Part of the texts that describe a row.")]
 CursorLimit = Annotated[int, Query(ge=1, le=MAX_TAKE, description="Rows, 1 to 100.")]
 _LONGEST_CURSOR = 4_096  # a name may have 511 characters of four bytes
 Cursor = Annotated[str | None, Query(max_length=_LONGEST_CURSOR, description="`meta.nextCursor` of the answer before.")]
@@ -40,6 +44,27 @@ def check_depth(page: int, take: int) -> None:
     """Refuse pages so deep that the database would count its way there."""
     if page * take > MAX_ROWS_BY_PAGE:
         raise PageTooDeep
+
+
+def page_meta(page: int, take: int, total: int, estimated: bool = False) -> PageMeta:
+    return PageMeta(total=total, page=page, take=take, total_pages=-(-total // take), total_is_estimate=estimated)
+
+
+def ordered(sorts: Mapping[str, Any], sort: str, row_id: Any) -> tuple[Any, Any]:
+    """`ORDER BY` for `sort` ("name", "-name"), with the id as tie-break in the same direction: an index can do it."""
+    column = sorts[sort.removeprefix("-")]
+    return (column.desc(), row_id.desc()) if sort.startswith("-") else (column, row_id)
+
+
+def text_matches(search_text: Any, search: str) -> sa.ColumnElement[bool]:
+    """The lower-cased column contains what is searched for. "+54 (11) 3456-7890" finds a number however it was
+    written: numbers stand there as digits."""
+    text = search.lower()
+    found = [search_text.contains(text, autoescape=True)]
+    digits = "".join(c for c in text if c.isdigit())
+    if len(digits) >= 4 and not any(c.isalpha() for c in text):
+        found.append(search_text.contains(digits, autoescape=True))
+    return sa.or_(*found)
 
 
 def encode_cursor(list_name: str, *values: Any) -> str:

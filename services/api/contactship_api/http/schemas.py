@@ -4,12 +4,17 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from contactship_common.leads import normalise_email
+
 # C0 and C1 control characters, and the bidirectional overrides that make a text read other than it is stored.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+# The same, but for line feed and tab.
+_CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _DATE = re.compile(r"\s*\d{4}-\d\d-\d\d")
 
@@ -37,6 +42,23 @@ def _no_control(text: str) -> str:
     return text
 
 
+def _plain_text(text: str) -> str:
+    text = text.replace("\r\n", "\n")
+    if _CONTROL_IN_TEXT.search(text):
+        raise PydanticCustomError("control_character", "Control characters other than line feed and tab are refused")
+    return text
+
+
+def _trimmed(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("null_not_allowed", "This field cannot be emptied")
+    return value
+
+
 def _blank_is_null(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
@@ -51,8 +73,20 @@ Line = Annotated[str, AfterValidator(_no_control)]
 """Text on one line: no control characters."""
 
 
+Text = Annotated[str, AfterValidator(_plain_text)]
+"""Text on several lines: line feeds and tabs, no other control characters. CR LF becomes LF."""
+
 BlankIsNull = BeforeValidator(_blank_is_null)
 """HTML forms send empty fields as ""; they mean null."""
+
+NotNull = BeforeValidator(_not_null)
+"""In a change: may be left out, but not emptied."""
+
+Email = Annotated[EmailStr, BeforeValidator(_trimmed), AfterValidator(normalise_email), Field(max_length=255)]
+"""An e-mail address as it is stored: trimmed, lower case."""
+
+Name = Annotated[Line, Field(min_length=1, max_length=255)]
+Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, BlankIsNull]
 
 WrittenTime = BeforeValidator(_written_time)
 """Times are ISO 8601 texts; Pydantic would also take a number of seconds."""

@@ -6,19 +6,17 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg import errors as pg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
-from contactship_api.http.paging import decode_cursor, encode_cursor
+from contactship_api.http.paging import decode_cursor, encode_cursor, ordered, text_matches
 from contactship_api.http.problems import BadCursor
+from contactship_api.http.totals import bounded, total_of
 from contactship_api.leads.schemas import AddressOut, LeadOut, LeadStatistics, PersonOut, SummaryError, SummaryStatus
-from contactship_common.errors import Forbidden, SearchTooBroad
+from contactship_common.errors import Forbidden
 from contactship_common.models import Lead, LeadSource, LeadStatus, Person, Task, TaskStatus
 from contactship_common.tasks.catalog import LeadSummary
-
-EXACT_TOTAL_UP_TO = 100_000
 
 SORTS: dict[str, Any] = {
     "createdAt": col(Lead.created_at),
@@ -123,13 +121,7 @@ def conditions(wanted: LeadFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.owner_id is not None:
         found.append(col(Lead.owner_id) == wanted.owner_id)
     if wanted.search:
-        text = wanted.search.lower()
-        matches = [col(Lead.search_text).contains(text, autoescape=True)]
-        digits = "".join(c for c in text if c.isdigit())
-        # "+54 (11) 3456-7890" finds the number however it was written.
-        if len(digits) >= 4 and not any(c.isalpha() for c in text):
-            matches.append(col(Lead.search_text).contains(digits, autoescape=True))
-        found.append(sa.or_(*matches))
+        found.append(text_matches(col(Lead.search_text), wanted.search))
     return found
 
 
@@ -149,12 +141,13 @@ async def page(
     session: AsyncSession, who: Principal, wanted: LeadFilter, *, sort: str, page: int, take: int, timeout_ms: int
 ) -> tuple[list[LeadOut], int, bool]:
     """One page by number: rows, the total, and whether the total is an estimate."""
-    _, column, descending = _order(sort)
-    order = (column.desc(), col(Lead.id).desc()) if descending else (column, col(Lead.id))
+    order = ordered(SORTS, sort, col(Lead.id))
     statement = visible(who).where(*conditions(wanted)).order_by(*order).limit(take).offset((page - 1) * take)
-    async with _bounded(session, wanted, timeout_ms):
+    async with bounded(session, searching=bool(wanted.search), timeout_ms=timeout_ms):
         rows = (await session.execute(statement)).all()
-        total, estimated = await _total(session, wanted)
+        total, estimated = await total_of(
+            session, sa.select(sa.literal(1)).select_from(Lead).where(*conditions(wanted))
+        )
     return [shown(row) for row in rows], total, estimated
 
 
@@ -176,8 +169,8 @@ async def walk(
         value, last_id = decode_cursor(f"leads:{sort}", cursor, 2)
         bound = sa.tuple_(_bound(name, value), sa.cast(sa.literal(str(last_id)), sa.Uuid()))
         statement = statement.where(key < bound if descending else key > bound)
-    order = (column.desc(), col(Lead.id).desc()) if descending else (column, col(Lead.id))
-    async with _bounded(session, wanted, timeout_ms):
+    order = ordered(SORTS, sort, col(Lead.id))
+    async with bounded(session, searching=bool(wanted.search), timeout_ms=timeout_ms):
         rows = (await session.execute(statement.order_by(*order).limit(take + 1))).all()
     following = None
     if len(rows) > take:
@@ -185,36 +178,6 @@ async def walk(
         value = {"createdAt": last.created_at, "updatedAt": last.updated_at, "name": last.name_sort}[name]
         following = encode_cursor(f"leads:{sort}", str(value), str(last.id))
     return [shown(row) for row in rows[:take]], following
-
-
-class _bounded:  # used as a verb: async with _bounded(...)
-    """Limits a search's time: the embedded server scans, and a scan must not hold a connection for long."""
-
-    def __init__(self, session: AsyncSession, wanted: LeadFilter, timeout_ms: int) -> None:
-        self._session = session
-        self._limited = bool(wanted.search)
-        self._timeout_ms = timeout_ms
-
-    async def __aenter__(self) -> None:
-        if self._limited:
-            await self._session.execute(sa.text(f"SET LOCAL statement_timeout = {int(self._timeout_ms)}"))
-
-    async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if self._limited and isinstance(getattr(error, "orig", None), pg.QueryCanceled):
-            raise SearchTooBroad from None
-
-
-async def _total(session: AsyncSession, wanted: LeadFilter) -> tuple[int, bool]:
-    """Exact up to 100,000 rows; beyond that the planner's estimate, because counting a million rows costs more than
-    the page."""
-    some = sa.select(sa.literal(1)).select_from(Lead).where(*conditions(wanted))
-    counted = sa.select(sa.func.count()).select_from(some.limit(EXACT_TOTAL_UP_TO + 1).subquery())
-    total = int((await session.execute(counted)).scalar_one())
-    if total <= EXACT_TOTAL_UP_TO:
-        return total, False
-    compiled = some.compile(dialect=session.get_bind().dialect, compile_kwargs={"literal_binds": True})
-    plan = (await session.execute(sa.text("EXPLAIN (FORMAT JSON) " + str(compiled).replace(":", "\\:")))).scalar_one()
-    return max(total, int(plan[0]["Plan"]["Plan Rows"])), True
 
 
 async def statistics(session: AsyncSession, who: Principal) -> LeadStatistics:

@@ -1,18 +1,27 @@
 """/leads: paths, status codes, who may call."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from contactship_api.access.requires import AiRun, LeadsAdmin, LeadsRead, LeadsWrite
 from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.http import conditional
-from contactship_api.http.paging import Cursor, CursorLimit, LimitSynonym, Page, Take, check_depth, rows_wanted
+from contactship_api.http.conditional import NOT_MODIFIED, IfMatch, IfNoneMatch, json_answer
+from contactship_api.http.paging import (
+    Cursor,
+    CursorLimit,
+    LimitSynonym,
+    Page,
+    Take,
+    check_depth,
+    page_meta,
+    rows_wanted,
+)
 from contactship_api.http.problems import BadCursor, ExternalIdTaken, PageTooDeep, ValueNotAccepted
 from contactship_api.http.ratelimit import MISSING
 from contactship_api.http.route import api_router, cached_under, raises
-from contactship_api.http.schemas import PageMeta
 from contactship_api.leads import merge, queries, service, summaries, timeline
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import (
@@ -43,16 +52,7 @@ from contactship_common.models import LeadSource, LeadStatus
 
 router = api_router(prefix="/leads", tags=["leads"])
 
-IfMatch = Annotated[str | None, Header(max_length=1_000, description="Write only if the lead still has this ETag.")]
-IfNoneMatch = Annotated[str | None, Header(max_length=1_000, description="Answer 304 if the lead still has this ETag.")]
 Sort = Literal["createdAt", "-createdAt", "updatedAt", "-updatedAt", "name", "-name"]
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "You have this state already"}}
-
-
-def _json(out: LeadOut, version: int, status: int, headers: dict[str, str] | None = None) -> Response:
-    body = out.json_bytes()
-    sent = {"ETag": conditional.etag_of(version, body), **(headers or {})}
-    return Response(body, status_code=status, media_type="application/json", headers=sent)
 
 
 @router.post("", status_code=201, response_model=LeadOut)
@@ -60,7 +60,7 @@ def _json(out: LeadOut, version: int, status: int, headers: dict[str, str] | Non
 async def create_lead(body: LeadCreate, who: LeadsWrite, uow: IdempotentUow) -> Response:
     """Make a lead with its person. E-mails are compared without case and spaces."""
     out, version = await service.create(uow, who, body)
-    return _json(out, version, 201, {"Location": f"/api/v1/leads/{out.id}"})
+    return json_answer(out, version, 201, {"Location": f"/api/v1/leads/{out.id}"})
 
 
 @router.get("", response_model=LeadPage)
@@ -94,11 +94,7 @@ async def list_leads(
     rows, total, estimated = await queries.page(
         session, who, wanted, sort=sort, page=page, take=wanted_rows, timeout_ms=timeout_ms
     )
-    pages = -(-total // wanted_rows)
-    return LeadPage(
-        data=rows,
-        meta=PageMeta(total=total, page=page, take=wanted_rows, total_pages=pages, total_is_estimate=estimated),
-    )
+    return LeadPage(data=rows, meta=page_meta(page, wanted_rows, total, estimated))
 
 
 @router.get("/statistics", response_model=LeadStatistics)
@@ -174,7 +170,7 @@ async def get_lead(
 async def update_lead(lead_id: UUID, body: LeadUpdate, who: LeadsWrite, uow: Uow, if_match: IfMatch = None) -> Response:
     """Change a lead or its person; only what is given changes."""
     out, version = await service.update(uow, who, lead_id, body, if_match)
-    return _json(out, version, 200)
+    return json_answer(out, version, 200)
 
 
 @router.delete("/{lead_id}", status_code=204)
@@ -205,7 +201,7 @@ async def summarize_lead(
         found = await queries.find(uow.session, who, lead_id)
         if found is None:
             raise await lead_missing(uow.session, lead_id)
-        return _json(*found, 200)
+        return json_answer(*found, 200)
     out = SummaryAccepted(lead_id=lead_id, task_id=ref.id, message="The summary is being written.")
     headers = {"Location": f"/api/v1/tasks/{ref.id}", "Retry-After": "1"}
     return Response(out.json_bytes(), status_code=202, media_type="application/json", headers=headers)
@@ -225,4 +221,4 @@ async def lead_timeline(
 async def merge_lead(lead_id: UUID, body: Merge, who: LeadsAdmin, uow: IdempotentUow) -> Response:
     """Merge this lead into another: its history, phones and whatever the other lacks move there, and it is deleted.
     Its id then answers 404 with `mergedInto`."""
-    return _json(*await merge.merge(uow, who, lead_id, body.into_id), 200)
+    return json_answer(*await merge.merge(uow, who, lead_id, body.into_id), 200)

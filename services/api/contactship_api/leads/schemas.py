@@ -7,11 +7,22 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, EmailStr, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from contactship_api.http.schemas import BlankIsNull, CursorMeta, In, Line, Out, PageMeta, UtcTime
-from contactship_common.leads import normalise_email
+from contactship_api.http.schemas import (
+    BlankIsNull,
+    CursorMeta,
+    Email,
+    In,
+    Line,
+    Name,
+    NotNull,
+    Out,
+    PageMeta,
+    Phone,
+    UtcTime,
+)
 from contactship_common.models import LeadSource, LeadStatus
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -49,13 +60,6 @@ def _iso_date(value: Any) -> Any:
     return value.strip()[:10]
 
 
-def _trimmed(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
-
-
-Email = Annotated[EmailStr, BeforeValidator(_trimmed), AfterValidator(normalise_email), Field(max_length=255)]
-Name = Annotated[Line, Field(min_length=1, max_length=255)]
-Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, BlankIsNull]
 Short = Annotated[Annotated[Line, Field(max_length=100)] | None, BlankIsNull]
 PictureUrl = Annotated[
     Annotated[Line, Field(max_length=2_048, json_schema_extra={"format": "uri"}), AfterValidator(_http_url)] | None,
@@ -117,24 +121,18 @@ class LeadCreate(LeadFields):
         return self
 
 
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise PydanticCustomError("null_not_allowed", "This field cannot be emptied")
-    return value
-
-
 class LeadUpdate(LeadFields):
     """Only what is given changes; null empties a field that may be empty. `address` is merged part by part; `name`
     is split at its first space, as when creating."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "qualified", "phone": "+54 11 3456-7890"}]})
 
-    first_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
-    last_name: Annotated[Name | None, BeforeValidator(_not_null)] = None
-    name: Annotated[Annotated[Line, Field(min_length=1, max_length=511)] | None, BeforeValidator(_not_null)] = None
-    email: Annotated[Email | None, BeforeValidator(_not_null)] = None
-    source: Annotated[LeadSource | None, BeforeValidator(_not_null)] = None
-    status: Annotated[LeadStatus | None, BeforeValidator(_not_null)] = None
+    first_name: Annotated[Name | None, NotNull] = None
+    last_name: Annotated[Name | None, NotNull] = None
+    name: Annotated[Annotated[Line, Field(min_length=1, max_length=511)] | None, NotNull] = None
+    email: Annotated[Email | None, NotNull] = None
+    source: Annotated[LeadSource | None, NotNull] = None
+    status: Annotated[LeadStatus | None, NotNull] = None
 
     @model_validator(mode="after")
     def _split(self) -> "LeadUpdate":
