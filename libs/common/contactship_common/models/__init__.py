@@ -15,6 +15,7 @@ from contactship_common.models.conversation import (
     SenderType,
 )
 from contactship_common.models.idempotency import IdempotencyRecord
+from contactship_common.models.kpi import KpiLabelDay, KpiMeeting, KpiSellerDay, KpiSlot
 from contactship_common.models.lead import Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, MergedLead, Person
 from contactship_common.models.lead_import import LeadImport, LeadImportError, LeadImportPiece
 from contactship_common.models.meeting import (
@@ -45,6 +46,10 @@ __all__ = [
     "ConversationStatus",
     "DeliveryStatus",
     "IdempotencyRecord",
+    "KpiLabelDay",
+    "KpiMeeting",
+    "KpiSellerDay",
+    "KpiSlot",
     "Lead",
     "LeadEvent",
     "LeadImport",
