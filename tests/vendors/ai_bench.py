@@ -65,11 +65,12 @@ class Benches:
         }
         return AISettings(**given | options)
 
-    def __call__(self, providers: str, *, redis: Any = None, **options: Any) -> Bench:
+    def __call__(self, providers: str, *, redis: Any = None, budget: Any = None, **options: Any) -> Bench:
         rows: list[AICall] = []
         clock = Clock()
         keep: Any = rows.append
-        engine = AIEngine(self.settings(providers, **options), redis, keep=keep, clock=clock, sleep=clock.sleep)
+        settings = self.settings(providers, **options)
+        engine = AIEngine(settings, redis, keep=keep, budget=budget, clock=clock, sleep=clock.sleep)
         self._made.append(engine)
         return Bench(engine, rows, clock)
 

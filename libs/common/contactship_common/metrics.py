@@ -32,3 +32,12 @@ RATE_LIMIT_OPEN = Counter("contactship_rate_limit_passed_total", "Requests let t
 AI_CALLS = Counter("contactship_ai_calls_total", "Calls to language models", ["provider", "model", "outcome"])
 AI_TOKENS = Counter("contactship_ai_tokens_total", "Tokens", ["provider", "model", "direction"])
 AI_COST = Counter("contactship_ai_cost_micro_usd_total", "Cost of model calls in micro-USD", ["provider", "model"])
+AI_BUDGET_REACHED = Gauge(
+    "contactship_ai_budget_reached", "1 while today's AI_DAILY_BUDGET_USD is used up and paid calls wait"
+)
+AI_BUDGET_HELD = Counter("contactship_ai_budget_held_total", "Calls to paid models not made for want of budget")
+OUTBOUND = Counter(
+    "contactship_outbound_attempts_total",
+    "Attempts to deliver callbacks and outbound webhooks: delivered, will be tried again, given up",
+    ["outcome"],
+)

@@ -14,6 +14,7 @@ import tenacity
 from pydantic import BaseModel
 from sqlmodel import SQLModel
 
+from contactship_ai_worker.budget import Budget, OverBudget
 from contactship_ai_worker.circuit import CircuitBreaker, State
 from contactship_ai_worker.fence import Limits, prepare
 from contactship_ai_worker.outcomes import (
@@ -55,7 +56,7 @@ class NotAsked(Exception):
 
 class AIEngine:
     """One a process, on one event loop. `clock`, `sleep` and `providers` are for tests; `keep` takes the rows of
-    `ai_calls` (by default the task's journal, so outside a task give your own)."""
+    `ai_calls` (by default the task's journal, so outside a task give your own). `budget` None: no limit a day."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class AIEngine:
         *,
         providers: Sequence[Provider] | None = None,
         keep: Callable[[SQLModel], None] = journal.keep,
+        budget: Budget | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -72,7 +74,8 @@ class AIEngine:
         self._circuits = {provider.name: CircuitBreaker(provider.name, clock=clock) for provider in self._providers}
         self._in_flight = asyncio.Semaphore(settings.ai_concurrency)
         self._rate = RequestRate(settings.ai_requests_per_minute, redis)
-        self._recorder = Recorder(PriceList(settings.prices), keep)
+        self._budget = budget
+        self._recorder = Recorder(PriceList(settings.prices), budget.noting(keep) if budget else keep)
         self._sleep = sleep
 
     @property
@@ -107,7 +110,7 @@ class AIEngine:
 
         Raises:
             Permanent: a refusal, a question that no provider accepts, too much data.
-            RetryLater: a rate limit's hint, or no provider usable; not counted.
+            RetryLater: a rate limit's hint, an empty budget, or no provider usable; not counted.
             Transient: failed although repaired, retried and asked elsewhere; another run may succeed.
         """
         run = Run(
@@ -119,12 +122,15 @@ class AIEngine:
             max_output_tokens=max_output_tokens or self._settings.ai_max_output_tokens,
         )
         endings: list[TaskError] = []
+        over_budget: RetryLater | None = None
         queue = deque(self._providers)
         while queue:
             provider = queue.popleft()
             try:
                 value = await self._turn(provider, run)
                 return answer(run, value, provider=provider.name, model=provider.model)
+            except OverBudget as held:
+                over_budget = held.ending
             except NotAsked as held:
                 endings.append(held.ending)
                 if held.ending.code == "ai_rate_limited":
@@ -139,7 +145,8 @@ class AIEngine:
                     run.last_chance_used = True
                     if not any(self._circuits[other.name].usable for other in queue):
                         queue.append(provider)
-        raise settle(endings)
+        # A question that only money keeps from another chance waits, whatever failed before.
+        raise over_budget or settle(endings)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -189,10 +196,13 @@ class AIEngine:
         circuit = self._circuits[provider.name]
         if not circuit.usable:
             raise NotAsked(unavailable(circuit.out_seconds))
+        await self._check_budget(provider)
         if provider.name != "local" and (wait := await self._rate.take(provider.name)):
             message = "Our own limit of requests a minute is reached."
             raise NotAsked(RetryLater("ai_rate_limited", message, delay_seconds=clamp_wait(wait)))
         async with self._in_flight:
+            # Once more: it may have been used up by the calls that this one queued behind.
+            await self._check_budget(provider)
             ticket = circuit.enter()
             if ticket is None:
                 raise NotAsked(unavailable(circuit.out_seconds))
@@ -216,6 +226,10 @@ class AIEngine:
             circuit.succeeded(ticket)
             keep(seconds=_since(started), outcome=CallOutcome.SUCCESS, usage=reply.usage)
             return reply.value
+
+    async def _check_budget(self, provider: Provider) -> None:
+        if self._budget is not None and provider.name != "local":
+            await self._budget.check()
 
     def _tell(self, circuit: CircuitBreaker, ticket: int, error: ProviderError) -> None:
         rule = rule_of(error)

@@ -4,11 +4,14 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from contactship_ai_worker.budget import budget_of
 from contactship_ai_worker.engine import AIEngine
+from contactship_ai_worker.handlers.classify_meeting import Classify
 from contactship_ai_worker.handlers.summarize_lead import SummarizeLead
 from contactship_ai_worker.handlers.summarize_matching import SummarizeMatching
+from contactship_common.classification.categories import load_categories
 from contactship_common.runtime import Runtime
-from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
+from contactship_common.tasks.catalog import ClassifyMeeting, LeadSummary, LeadSummaryBatch
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.worker import run_worker
 
@@ -20,7 +23,7 @@ THREADS = 256
 def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandler]:
     """The handlers of the `ai` queue, by kind."""
     settings = runtime.ai
-    engine = AIEngine(settings, runtime.redis)
+    engine = AIEngine(settings, runtime.redis, budget=budget_of(settings, runtime.db.fast))
     stack.push_async_callback(engine.aclose)
     if runtime.settings.is_production and settings.local_by_default:
         log.warning("ai.local_only", hint="no model key is set; name `local` in AI_PROVIDERS if that is meant")
@@ -28,6 +31,7 @@ def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandl
     return {
         LeadSummary.KIND: SummarizeLead(engine, settings),
         LeadSummaryBatch.KIND: SummarizeMatching(settings),
+        ClassifyMeeting.KIND: Classify(engine, settings, load_categories(runtime.settings.classification_file)),
     }
 
 

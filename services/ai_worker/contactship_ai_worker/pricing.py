@@ -19,6 +19,10 @@ class PriceList:
         self._prices = dict(prices)
         self._missing: set[str] = set()
 
+    def knows(self, model: str) -> bool:
+        """Whether there is a price for `model`."""
+        return self._find(model) is not None
+
     def cost_micro_usd(self, model: str, usage: Usage) -> int:
         """Rounded up to a whole micro-USD; 0 for a model without a price, which is logged once."""
         price = self._find(model)

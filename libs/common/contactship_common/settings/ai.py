@@ -212,7 +212,9 @@ class AISettings(SettingsGroup):
     @property
     def daily_budget_micro_usd(self) -> int | None:
         """AI_DAILY_BUDGET_USD in micro-USD; None: there is none."""
-        return int(self.ai_daily_budget_usd * 1_000_000) or None
+        if not self.ai_daily_budget_usd:
+            return None
+        return max(1, int(self.ai_daily_budget_usd * 1_000_000))
 
     @property
     def local_by_default(self) -> bool:
