@@ -2,16 +2,23 @@
 
 from contextlib import AsyncExitStack
 
+from contactship_common.outbound.client import OutboundClient
 from contactship_common.runtime import Runtime
+from contactship_common.settings import DeliverySettings
+from contactship_common.tasks.catalog import DeliverOutbound
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.worker import run_worker
+from contactship_delivery_worker.handlers.deliver_outbound import DeliverOverHttp
 
 THREADS = 64
 
 
 def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandler]:
     """The handlers of the `delivery` queue, by kind."""
-    return {}
+    settings = DeliverySettings()
+    client = OutboundClient(allow=runtime.settings.outbound_networks, timeout_seconds=settings.outbound_timeout)
+    stack.push_async_callback(client.aclose)
+    return {DeliverOutbound.KIND: DeliverOverHttp(client, runtime.settings, settings)}
 
 
 def main() -> None:

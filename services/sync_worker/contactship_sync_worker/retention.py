@@ -22,6 +22,11 @@ _STATEMENTS = {
         DELETE FROM tasks WHERE id IN (
             SELECT id FROM tasks WHERE finished_at < now() - make_interval(days => %(days)s)
              LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # Their attempts go with them.
+    "outbound_deliveries": """
+        DELETE FROM outbound_deliveries WHERE id IN (
+            SELECT id FROM outbound_deliveries WHERE finished_at < now() - make_interval(days => %(days)s)
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
     "batches": """
         DELETE FROM batches WHERE id IN (
             SELECT id FROM batches WHERE created_at < now() - make_interval(days => %(days)s)

@@ -7,8 +7,18 @@ generated from these classes, so a setting is described in one place.
 from contactship_common.settings.ai import AISettings
 from contactship_common.settings.api import ApiSettings
 from contactship_common.settings.core import CoreSettings, Environment
+from contactship_common.settings.delivery import DeliverySettings
 from contactship_common.settings.explain import explain
 from contactship_common.settings.sync import SyncSettings
 from contactship_common.settings.workers import WorkerSettings
 
-__all__ = ["AISettings", "ApiSettings", "CoreSettings", "Environment", "SyncSettings", "WorkerSettings", "explain"]
+__all__ = [
+    "AISettings",
+    "ApiSettings",
+    "CoreSettings",
+    "DeliverySettings",
+    "Environment",
+    "SyncSettings",
+    "WorkerSettings",
+    "explain",
+]

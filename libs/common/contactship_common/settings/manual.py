@@ -12,7 +12,14 @@ from typing import Any
 
 from pydantic import AliasChoices, SecretStr
 
-from contactship_common.settings import AISettings, ApiSettings, CoreSettings, SyncSettings, WorkerSettings
+from contactship_common.settings import (
+    AISettings,
+    ApiSettings,
+    CoreSettings,
+    DeliverySettings,
+    SyncSettings,
+    WorkerSettings,
+)
 from contactship_common.settings.core import IGNORED_NAMES
 from contactship_common.settings.fields import SettingsGroup
 
@@ -21,6 +28,7 @@ GROUPS: tuple[tuple[str, type[SettingsGroup]], ...] = (
     ("Gateway (`contactship-api`)", ApiSettings),
     ("Workers and scheduler", WorkerSettings),
     ("Lead sources (sync worker and scheduler; the gateway reads names and times)", SyncSettings),
+    ("Callbacks and outbound webhooks (delivery worker)", DeliverySettings),
     ("Language models (AI worker; the gateway reads AI_CACHE_TTL)", AISettings),
 )
 

@@ -32,6 +32,7 @@ class TaskKind(BaseModel):
     MAX_WAIT_SECONDS: ClassVar[float] = 86_400.0  # of uncounted waiting (no provider, no budget), then it fails
     HOLDS: ClassVar[Literal["waiting", "ended"]] = "ended"
     ONCE: ClassVar[bool] = False
+    CALLBACK_EVENT: ClassVar[str | None] = None  # type of the message when it succeeds; None: takes no callbacks
 
     def slot(self) -> str | None:
         """While one task holds this name, the same work cannot be queued again; None: no such rule."""
@@ -140,6 +141,7 @@ class ClassifyMeeting(TaskKind):
     KIND = "meeting.classification"
     QUEUE = "ai"
     LIMIT_SECONDS = 120.0
+    CALLBACK_EVENT = "meeting.classified"
 
     meeting_id: UUID
     force: bool = False
@@ -189,6 +191,22 @@ class SendMessage(TaskKind):
         return self.message_id
 
 
+class DeliverOutbound(TaskKind):
+    """Send a message to an address that came through the API: a callback or an outbound webhook. At least once."""
+
+    KIND = "outbound.deliver"
+    QUEUE = "delivery"
+    MAX_WAIT_SECONDS = 14 * 86_400.0  # its own schedule ends it much earlier; receivers may ask for pauses
+
+    delivery_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.delivery_id}"
+
+    def subject_id(self) -> UUID:
+        return self.delivery_id
+
+
 KINDS: dict[str, type[TaskKind]] = {
     kind.KIND: kind
     for kind in (
@@ -200,5 +218,6 @@ KINDS: dict[str, type[TaskKind]] = {
         ClassifyMeeting,
         AnalyzeConversation,
         SendMessage,
+        DeliverOutbound,
     )
 }

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contactship_common.tasks.catalog import TaskKind
-from contactship_common.tasks.outcomes import Done, Skip, TaskError
+from contactship_common.tasks.outcomes import Again, Done, GivenUp, Skip, TaskError
 from contactship_common.tasks.store import ClaimedTask
 from contactship_common.uow import UnitOfWork
 
@@ -34,8 +34,9 @@ class Handler(Generic[P, L, R]):
 
     async def record(
         self, uow: UnitOfWork, payload: P, task: ClaimedTask, loaded: L, result: R
-    ) -> dict[str, Any] | None:
-        """Store the outcome, in the same transaction as finishing the task. Returns what `GET /tasks/{id}` shows."""
+    ) -> dict[str, Any] | Again | GivenUp | None:
+        """Store the outcome, in the same transaction as finishing the task. Returns what `GET /tasks/{id}` shows, or
+        that the task is to run again, or has failed, and what was written is to stay."""
         raise NotImplementedError
 
     async def failed(self, uow: UnitOfWork, payload: P, task: ClaimedTask, error: TaskError) -> None:

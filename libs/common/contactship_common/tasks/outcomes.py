@@ -46,3 +46,21 @@ class Skip:
     """Returned by `load` when the subject is gone or no longer wants the work: the task ends as cancelled."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Returned by `record`: what it wrote stays, and the task runs again after `delay_seconds`. Not counted as a
+    failure: the handler keeps count itself and gives up by returning `GivenUp`."""
+
+    code: str
+    message: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Returned by `record`: what it wrote stays, and the task ends as failed; the `failed` step is not called."""
+
+    code: str
+    message: str

@@ -15,7 +15,7 @@ from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
 from contactship_common.tasks.catalog import KINDS
 from contactship_common.tasks.handler import AnyHandler
-from contactship_common.tasks.outcomes import Done, Permanent, RetryLater, Skip, TaskError, Transient
+from contactship_common.tasks.outcomes import Again, Done, GivenUp, Permanent, RetryLater, Skip, TaskError, Transient
 from contactship_common.tasks.settle import Overtaken, Run, end, keep_journal, requeue, settle, transaction
 from contactship_common.tasks.store import ClaimedTask
 from contactship_common.uow import UnitOfWork
@@ -197,9 +197,20 @@ class Runner:
         return min(limit, self.max_run_seconds) if self.max_run_seconds else limit
 
     async def _record(self, run: Run, loaded: Any, result: Any) -> str:
+        outcome = "succeeded"
+
         async def write(uow: UnitOfWork) -> None:
-            shown = await run.handler.record(uow, run.payload, run.task, loaded, result)
-            await end(uow, run.task, "succeeded", run.payload, result=shown or {})
+            nonlocal outcome
+            told = await run.handler.record(uow, run.payload, run.task, loaded, result)
+            if isinstance(told, Again):
+                outcome = "postponed"
+                again = RetryLater(told.code, told.message, delay_seconds=told.delay_seconds)
+                await requeue(uow, run.task, again, again.delay_seconds, counted=False)
+            elif isinstance(told, GivenUp):
+                outcome = "failed"
+                await end(uow, run.task, "failed", run.payload, error=Permanent(told.code, told.message))
+            else:
+                await end(uow, run.task, "succeeded", run.payload, result=told or {})
 
         try:
             await settle(self.runtime, run, write)
@@ -211,7 +222,7 @@ class Runner:
                 log.exception("task.record_failed")
                 return await self._unknown(run, f"it was done, but recording it ended with {type(error).__name__}")
             raise
-        return "succeeded"
+        return outcome
 
     async def _end(self, run: Run, status: str, **told: Any) -> str:
         await settle(self.runtime, run, lambda uow: end(uow, run.task, status, run.payload, **told))

@@ -11,6 +11,7 @@ import structlog
 from sqlmodel import SQLModel
 
 from contactship_common.db import DATABASE_AWAY, is_database_away
+from contactship_common.outbound import callbacks
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
 from contactship_common.tasks.catalog import TaskKind
@@ -110,13 +111,17 @@ async def end(
         Overtaken: the run is not ours any more; nothing of this transaction may be committed.
     """
     await uow.flush()
-    now = await store.finish(_where(uow), task, status, result=result, error=_told(error), counted=counted)
+    told = callbacks.takes_them(task.kind)
+    where = uow.session if told else _where(uow)
+    now = await store.finish(where, task, status, result=result, error=_told(error), counted=counted)
     if now is None:
         raise Overtaken
     if now == "queued":
         uow.ring(store.TaskRef(id=task.id, queue=task.queue, slot=None))
     else:
         uow.task_ended(task.id)
+        if told:
+            await callbacks.publish(uow, [task.id])
     uow.forget(*(payload.cache_keys() if payload else ()))
 
 

@@ -10,6 +10,7 @@ from contactship_common.models import Task
 from contactship_common.tasks.catalog import (
     AnalyzeConversation,
     ClassifyMeeting,
+    DeliverOutbound,
     LeadImportRun,
     LeadSummary,
     LeadSummaryBatch,
@@ -37,6 +38,7 @@ ABOUT: dict[type[TaskKind], About] = {
     ClassifyMeeting: About(Scope.MEETINGS_READ, "/api/v1/meetings/{}"),
     AnalyzeConversation: About(Scope.ADMIN, "/api/v1/conversations/{}"),
     SendMessage: About(Scope.ADMIN, None),
+    DeliverOutbound: About(Scope.WEBHOOKS_MANAGE, None),
 }
 _BY_NAME = {kind.KIND: about for kind, about in ABOUT.items()}
 

@@ -7,8 +7,9 @@ from contactship_api.tasks import queries
 from contactship_common import sync_jobs
 from contactship_common.errors import Forbidden, TaskNotCancellable, TaskNotFound, TaskNotRetryable
 from contactship_common.models import Task
+from contactship_common.outbound import callbacks, deliveries
 from contactship_common.tasks import store
-from contactship_common.tasks.catalog import KINDS, SyncApply, SyncFetch
+from contactship_common.tasks.catalog import KINDS, DeliverOutbound, SyncApply, SyncFetch
 from contactship_common.uow import UnitOfWork
 
 _OF_SYNC_JOBS = (SyncFetch.KIND, SyncApply.KIND)
@@ -42,6 +43,9 @@ async def cancel(uow: UnitOfWork, who: Principal, task_id: UUID) -> None:
     uow.task_ended(task_id)
     if task.kind in _OF_SYNC_JOBS and task.subject_id is not None:
         await sync_jobs.fail(uow.session, task.subject_id, "cancelled", "somebody cancelled its task")
+    if task.kind == DeliverOutbound.KIND and task.subject_id is not None:
+        await deliveries.give_up(uow, task.subject_id)
+    await callbacks.publish(uow, [task_id])
     _forget_progress(uow, task)
     uow.audit("task.cancel", "task", task_id, kind=task.kind)
 

@@ -1,0 +1,140 @@
+"""Sends a callback or an outbound webhook: one attempt a run, every attempt a row.
+
+At least once: the attempt's row is written before anything is sent and completed with the task; a worker that dies in
+between leaves one that the next run marks `unknown` and repeats. Those do not count in the schedule.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from contactship_common import metrics
+from contactship_common.errors import UrlNotAllowed
+from contactship_common.models import DeliveryStatus, OutboundAttempt, OutboundDelivery
+from contactship_common.outbound import deliveries
+from contactship_common.outbound.client import Answer, OutboundClient
+from contactship_common.outbound.signing import key_of, sign
+from contactship_common.outbound.urls import check_url, http_allowed
+from contactship_common.settings import CoreSettings, DeliverySettings
+from contactship_common.tasks.catalog import DeliverOutbound
+from contactship_common.tasks.handler import Handler
+from contactship_common.tasks.outcomes import Again, Done, GivenUp, Permanent, Skip, TaskError
+from contactship_common.tasks.store import ClaimedTask
+from contactship_common.uow import UnitOfWork
+
+log = structlog.get_logger()
+
+LONGEST_RETRY_AFTER_SECONDS = 86_400.0
+_JITTER = 0.2
+_FINAL = frozenset({"gone", "url_not_allowed"})
+"""No later attempt can end otherwise: the receiver wants no more, or the URL itself is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What to send, and which attempt it is. `failed_before` counts those that are known to have failed."""
+
+    delivery_id: str
+    url: str
+    body: str
+    keys: tuple[bytes, ...]
+    number: int
+    failed_before: int
+
+
+class DeliverOverHttp(Handler[DeliverOutbound, Attempt, Answer]):
+    def __init__(self, client: OutboundClient, core: CoreSettings, settings: DeliverySettings) -> None:
+        self._client = client
+        self._core = core
+        self._waits = settings.retry_waits
+        secret = core.callback_signing_secret
+        self._callback_keys = (key_of(secret),) if secret else ()
+
+    async def load(self, session: AsyncSession, payload: DeliverOutbound, task: ClaimedTask) -> Attempt | Done | Skip:
+        # Locked, so that a run that was overtaken unawares numbers its attempt before or after this one.
+        delivery = await session.get(OutboundDelivery, payload.delivery_id, with_for_update=True)
+        if delivery is None:
+            return Skip("the delivery has been deleted")
+        if delivery.status == DeliveryStatus.SUCCEEDED:
+            return Done()
+        if not self._callback_keys:
+            raise Permanent("callbacks_not_configured", "there is no CALLBACK_SIGNING_SECRET to sign with")
+        # A failed one is here because somebody asked for one more attempt.
+        delivery.status, delivery.finished_at = DeliveryStatus.PENDING, None
+        await session.execute(deliveries.settle_open_attempts(delivery.id))
+        error = col(OutboundAttempt.error)
+        counted = sa.select(
+            sa.func.coalesce(sa.func.max(OutboundAttempt.number), 0),
+            sa.func.count().filter(error.is_not(None), error != deliveries.UNKNOWN),
+        ).where(col(OutboundAttempt.delivery_id) == delivery.id)
+        last, failed_before = (await session.execute(counted)).one()
+        session.add(OutboundAttempt(delivery_id=delivery.id, number=last + 1))
+        return Attempt(
+            delivery_id=str(delivery.id),
+            url=delivery.url,
+            body=delivery.payload,
+            keys=self._callback_keys,
+            number=last + 1,
+            failed_before=failed_before,
+        )
+
+    async def work(self, payload: DeliverOutbound, loaded: Attempt) -> Answer:
+        try:
+            # Again, because the settings may have changed since it was stored.
+            check_url(loaded.url, http=http_allowed(self._core), allow=self._core.outbound_networks)
+        except UrlNotAllowed:
+            return Answer(status=None, error="url_not_allowed", ms=0)
+        headers = sign(loaded.keys, deliveries.message_id(payload.delivery_id), loaded.body)
+        return await self._client.post(loaded.url, loaded.body.encode(), headers)
+
+    async def record(
+        self, uow: UnitOfWork, payload: DeliverOutbound, task: ClaimedTask, loaded: Attempt, result: Answer
+    ) -> dict[str, Any] | Again | GivenUp:
+        this = (col(OutboundAttempt.delivery_id) == payload.delivery_id, col(OutboundAttempt.number) == loaded.number)
+        settled = {"duration_ms": result.ms, "status_code": result.status, "error": result.error}
+        await uow.session.execute(sa.update(OutboundAttempt).where(*this).values(settled))
+        told = {
+            "delivery_id": loaded.delivery_id,
+            "host": httpx.URL(loaded.url).host,
+            "attempt": loaded.number,
+            "status": result.status,
+            "ms": result.ms,
+        }
+        if result.error is None:
+            await uow.session.execute(
+                sa.update(OutboundDelivery)
+                .where(col(OutboundDelivery.id) == payload.delivery_id)
+                .values(status=DeliveryStatus.SUCCEEDED, finished_at=sa.func.now())
+            )
+            metrics.OUTBOUND.labels("delivered").inc()
+            log.info("outbound.delivered", **told)
+            return {"statusCode": result.status, "attempts": loaded.number}
+        message = f"attempt {loaded.number}: {_in_words(result)}"
+        wait = None if result.error in _FINAL else self._wait(loaded.failed_before, result.retry_after_seconds)
+        metrics.OUTBOUND.labels("given_up" if wait is None else "will_retry").inc()
+        log.warning("outbound.attempt_failed", error=result.error, retry_in_seconds=wait, **told)
+        if wait is None:
+            await deliveries.give_up(uow, payload.delivery_id)
+            return GivenUp(result.error, message)
+        return Again(result.error, message, delay_seconds=wait)
+
+    async def failed(self, uow: UnitOfWork, payload: DeliverOutbound, task: ClaimedTask, error: TaskError) -> None:
+        await deliveries.give_up(uow, payload.delivery_id)
+
+    def _wait(self, failed_before: int, retry_after_seconds: float | None) -> float | None:
+        """Seconds until the next attempt; None: that was the last one."""
+        if failed_before >= len(self._waits):
+            return None
+        jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  # spreads load, keeps no secret
+        asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+        return max(self._waits[failed_before] * jitter, asked)
+
+
+def _in_words(answer: Answer) -> str:
+    return f"the receiver answered with status {answer.status}" if answer.status else str(answer.error)
