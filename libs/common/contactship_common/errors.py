@@ -223,3 +223,7 @@ class UrlNotAllowed(Unprocessable):
 
 class CallbacksNotConfigured(Unprocessable):
     code, title = "callbacks_not_configured", "Callbacks are not configured here (CALLBACK_SIGNING_SECRET)"
+
+
+class ConversationAlreadyOpen(Conflict):
+    code, title = "conversation_already_open", "This lead has another open conversation on this channel"

@@ -41,3 +41,5 @@ OUTBOUND = Counter(
     "Attempts to deliver callbacks and outbound webhooks: delivered, will be tried again, given up",
     ["outcome"],
 )
+SOCKETS = Gauge("contactship_sockets", "Connected Socket.IO clients of this process")
+SOCKET_EVENTS = Counter("contactship_socket_events_total", "Events from Socket.IO clients", ["event", "outcome"])

@@ -7,9 +7,10 @@ that its server hands on what other processes emit.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
-from socketio import AsyncPubSubManager
+from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from contactship_common.redis_edge import RedisEdge
 
@@ -35,6 +36,10 @@ class Emitter(AsyncPubSubManager):  # type: ignore[misc]  # the library has no t
     async def send(self, event: Event) -> None:
         """Emit one event to all its rooms at once."""
         await self.emit(event.name, event.data, room=list(event.rooms))
+
+    async def access_changed(self, user_id: UUID) -> None:
+        """Have every gateway look at once at what this person may still do."""
+        await self._publish({"method": "access_changed", "user": str(user_id)})
 
     async def _publish(self, data: dict[str, Any]) -> None:
         message = orjson.dumps(data)

@@ -47,6 +47,7 @@ class _AfterCommit:
     forget: dict[str, None] = field(default_factory=dict)
     ended: list[UUID] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    access_changed: dict[UUID, None] = field(default_factory=dict)
 
 
 class UnitOfWork:
@@ -112,6 +113,36 @@ class UnitOfWork:
         self.forget(*task.cache_keys())
         return ref
 
+    async def enqueue_each(
+        self, kind: type[TaskKind], field: str, subjects: sa.Select[UUID], *, priority: int | None = None
+    ) -> int:
+        """Have this work done for every id that `subjects` selects, in one statement and at once in this transaction;
+        `field` is where the id goes in the payload. Where a task holds the slot already, nothing is added.
+
+        Returns how many tasks were made. Nobody is rung: the dispatcher takes them as workers have room.
+        """
+        some_id = new_id()
+        sample = kind.model_validate({field: some_id})
+        slot = sample.slot()
+        if slot is None or not slot.endswith(str(some_id)) or sample.subject_id() != some_id:
+            raise TypeError(f"{kind.KIND} cannot be queued by subject: its slot must end in the subject's id")
+        return await store.enqueue_each(
+            self.session,
+            subjects,
+            {
+                "kind": kind.KIND,
+                "queue": kind.QUEUE,
+                "priority": kind.PRIORITY if priority is None else priority,
+                "field": field,
+                "slot": slot.removesuffix(str(some_id)),
+                "holds": kind.HOLDS,
+                "max_attempts": self.runtime.max_attempts(kind.QUEUE),
+                "requested_by": self.context.actor,
+                "correlation_id": self.context.request_id,
+                "traceparent": self.context.traceparent,
+            },
+        )
+
     def audit(
         self, action: str, entity_type: str | None = None, entity_id: object = None, *, actor: str = "", **data: Any
     ) -> None:
@@ -142,6 +173,10 @@ class UnitOfWork:
     def emit(self, event: str, data: dict[str, Any], *, to: Sequence[str]) -> None:
         """Tell connected people after the commit; `to` are rooms. Best effort: whoever misses it reads it over REST."""
         self._after.events.append(Event(event, data, to))
+
+    def access_changed(self, user_id: UUID) -> None:
+        """What this person may do has changed: every gateway looks at it after the commit."""
+        self._after.access_changed[user_id] = None
 
     def ring(self, ref: TaskRef) -> None:
         """Wake a worker for this task after the commit."""
@@ -183,6 +218,8 @@ class UnitOfWork:
             self.runtime.bell.ring(ref.queue, ref.id)
         if after.forget or after.ended:
             await _tell_redis(self.runtime, after.forget, after.ended)
+        for user_id in after.access_changed:
+            await self.runtime.realtime.access_changed(user_id)
         for event in after.events:
             await self.runtime.realtime.send(event)
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.classifications import routes as classifications
 from contactship_api.clients import routes as clients
+from contactship_api.conversations import routes as conversations
 from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
 from contactship_api.http import document, problems, swagger
@@ -34,6 +36,7 @@ from contactship_api.tasks import routes as tasks
 from contactship_api.users import routes as users
 from contactship_api.workers import routes as workers
 from contactship_common import passwords
+from contactship_common.classification.categories import load_categories
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.settings import ApiSettings, CoreSettings
 from contactship_common.uow import unit_of_work
@@ -83,13 +86,16 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
+    categories = load_categories(core.classification_file)
     app.include_router(health.router)
     # Imports and exports before the leads, whose `/leads/{id}` would take their paths.
     literal_paths: defaultdict[str, list[str]] = defaultdict(list)
-    for feature in (
+    features: tuple[Any, ...] = (
         auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks,
-        clients, sellers, meetings, classifications, workers, kpis, seeds, ai,
-    ):  # fmt: skip
+        clients, sellers, meetings, workers, seeds, ai, conversations,
+        classifications.configured(categories), kpis.configured(categories),
+    )  # fmt: skip
+    for feature in features:
         app.include_router(feature.router, prefix=API)
         for route in feature.router.routes:
             if isinstance(route, ApiRoute) and not route.param_convertors:

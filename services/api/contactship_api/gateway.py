@@ -2,6 +2,7 @@
 
 from contactship_api.access.authenticate import Authenticator
 from contactship_api.http.login_limits import LoginLimits
+from contactship_api.realtime.server import RealtimeServer
 from contactship_api.tasks.waiting import TaskWaiter
 from contactship_common.runtime import Runtime
 from contactship_common.settings import ApiSettings, CoreSettings, SyncSettings
@@ -18,11 +19,15 @@ class Gateway:
         self.authenticator = Authenticator(settings, self.runtime.db)
         self.login_limits = LoginLimits(settings, self.runtime.redis)
         self.waiter = TaskWaiter(core.redis_url)
+        self.realtime = RealtimeServer(settings, self.runtime, self.authenticator)
+        self.runtime.realtime = self.realtime.manager
 
     async def open(self) -> None:
         await self.runtime.open()
         await self.waiter.open()
+        await self.realtime.open()
 
     async def close(self) -> None:
+        await self.realtime.close()
         await self.waiter.close()
         await self.runtime.close()

@@ -20,7 +20,8 @@ def main() -> None:
     try:
         core, settings = CoreSettings(), ApiSettings()
         configure_logging(core, "api")
-        app = create_app(core, settings)
+        gateway = create_app(core, settings)
+        app = gateway.state.gateway.realtime.asgi(gateway)
         listening = _listen(settings)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"contactship-api: {explain(error)}")

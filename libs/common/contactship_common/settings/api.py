@@ -119,6 +119,15 @@ class ApiSettings(SettingsGroup):
     )
     max_body_bytes: int = setting(1_048_576, "MAX_BODY_BYTES", ge=1_024, unit="bytes", about="Larger bodies are 413.")
     metrics_token: str = setting("", "METRICS_TOKEN", about="If set, /metrics wants it as a Bearer token.", secret=True)
+    socket_events_per_second: int = setting(
+        20, "SOCKET_EVENTS_PER_SECOND", ge=1, le=10_000, about="Events that one Socket.IO client may send a second."
+    )
+    socket_max_conversations: int = setting(
+        200, "SOCKET_MAX_CONVERSATIONS", ge=1, le=100_000, about="Conversations that one Socket.IO client may join."
+    )
+    socket_typing_seconds: float = setting(
+        10.0, "SOCKET_TYPING_SECONDS", unit="seconds", gt=0, le=300, about="Typing stops by itself after this long."
+    )
     search_timeout_ms: int = setting(
         2_000,
         "SEARCH_TIMEOUT_MS",

@@ -69,6 +69,34 @@ class Authenticator:
         known = self._known.get(_digest(text))
         return known is None or not self._is_fresh(known)
 
+    async def person_with_expiry(self, token: str) -> tuple[Principal, float]:
+        """The person whose access token this is, and when it expires (Unix seconds).
+
+        Raises:
+            Unauthenticated
+        """
+        who = await self._person(token)
+        claims = verify_access_token(self._settings, token)
+        if claims is None:
+            raise Unauthenticated
+        return who, claims.expires_at
+
+    async def still_standing(self, people: set[Principal]) -> set[Principal]:
+        """Those of them who are active, have their role and whose login has not ended."""
+        if not people:
+            return set()
+        users = sa.select(col(User.id), col(User.role)).where(
+            col(User.id).in_({person.id for person in people}), col(User.active)
+        )
+        families = sa.select(col(TokenFamily.id)).where(
+            col(TokenFamily.id).in_({person.family for person in people if person.family}),
+            col(TokenFamily.revoked_at).is_(None),
+        )
+        async with self._db.reading() as session:
+            roles = {row.id: row.role for row in await session.execute(users)}
+            living = set((await session.execute(families)).scalars())
+        return {p for p in people if roles.get(p.id) == p.role and (p.family is None or p.family in living)}
+
     def forget_user(self, user_id: UUID) -> None:
         """Look at this user's tokens again at their next request to this process."""
         for digest in [d for d, known in self._known.items() if known.principal.id == user_id]:

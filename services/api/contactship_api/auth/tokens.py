@@ -85,9 +85,11 @@ async def _previous_or_theft(uow: UnitOfWork, family_id: UUID, generation: int) 
 
 
 async def end(uow: UnitOfWork, family_id: UUID) -> None:
-    """Log out: the family's refresh token is dead now, its access tokens within half a minute."""
+    """Log out: the family's refresh token and its access tokens are dead now."""
     theirs = sa.update(TokenFamily).where(col(TokenFamily.id) == family_id, col(TokenFamily.revoked_at).is_(None))
-    await uow.session.execute(theirs.values(revoked_at=sa.func.now()))
+    ended = await uow.session.execute(theirs.values(revoked_at=sa.func.now()).returning(col(TokenFamily.user_id)))
+    for user_id in ended.scalars():
+        uow.access_changed(user_id)
 
 
 def _issue(settings: ApiSettings, user: User, family: UUID, generation: int) -> Tokens:

@@ -11,7 +11,6 @@ ALIASES: list[tuple[frozenset[str] | None, re.Pattern[str], str]] = [
     (frozenset({"POST"}), re.compile(r"/create-lead"), f"{API}/leads"),
     (frozenset({"POST"}), re.compile(r"/leads/create-lead"), f"{API}/leads"),
     (frozenset({"GET"}), re.compile(rf"{API}/workers/task/(?P<rest>[^/]+)"), rf"{API}/tasks/\g<rest>"),
-    (frozenset({"GET"}), re.compile(rf"{API}/workers/batch/(?P<rest>[^/]+)"), rf"{API}/tasks/batches/\g<rest>"),
     (None, re.compile(r"/(?P<rest>(?:auth|sync)/.*)"), rf"{API}/\g<rest>"),
     (None, re.compile(r"/(?P<rest>leads(?:/.*)?)"), rf"{API}/\g<rest>"),
     (None, re.compile(r"/api/(?P<rest>(?:interactions|otp)(?:/.*)?)"), rf"{API}/\g<rest>"),

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, EmailStr, Field
 from pydantic.alias_generators import to_camel
@@ -69,6 +70,16 @@ def _written_time(value: Any) -> Any:
     raise PydanticCustomError("datetime_parsing", "Should be a time such as 2026-11-21T09:30:00Z")
 
 
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PydanticCustomError("url_not_http", "Must be an http or https address")
+    return text
+
+
 Line = Annotated[str, AfterValidator(_no_control)]
 """Text on one line: no control characters."""
 
@@ -87,6 +98,9 @@ Email = Annotated[EmailStr, BeforeValidator(_trimmed), AfterValidator(normalise_
 
 Name = Annotated[Line, Field(min_length=1, max_length=255)]
 Phone = Annotated[Annotated[Line, Field(max_length=50)] | None, BlankIsNull]
+
+WebUrl = Annotated[Line, Field(max_length=2_048, json_schema_extra={"format": "uri"}), AfterValidator(_http_url)]
+"""An http or https address."""
 
 WrittenTime = BeforeValidator(_written_time)
 """Times are ISO 8601 texts; Pydantic would also take a number of seconds."""

@@ -25,7 +25,7 @@ SORTS: dict[str, Any] = {
 }
 
 # The newest summary task decides what the lead's summary is doing; ids are UUIDv7, so the greatest is the newest.
-_newest_task = (
+newest_task = (
     sa.select(col(Task.status).label("task_status"), col(Task.error).label("task_error"))
     .where(col(Task.subject_id) == col(Lead.id), col(Task.kind) == LeadSummary.KIND)
     .order_by(col(Task.id).desc())
@@ -49,9 +49,9 @@ def visible(who: Principal) -> sa.Select[Any]:
     if not who.may(Scope.LEADS_READ):
         raise Forbidden
     return (
-        sa.select(Lead, Person, _newest_task.c.task_status, _newest_task.c.task_error)
+        sa.select(Lead, Person, newest_task.c.task_status, newest_task.c.task_error)
         .join(Person, col(Person.id) == col(Lead.person_id))
-        .outerjoin(_newest_task, sa.true())
+        .outerjoin(newest_task, sa.true())
     )
 
 

@@ -3,7 +3,6 @@
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -22,6 +21,7 @@ from contactship_api.http.schemas import (
     PageMeta,
     Phone,
     UtcTime,
+    WebUrl,
 )
 from contactship_common.models import LeadSource, LeadStatus
 
@@ -29,13 +29,6 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_BATCH = 500
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:?\d{2})?)?")
 _SOME_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
-
-
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PydanticCustomError("url_not_http", "Must be an http or https address")
-    return text
 
 
 def _small(value: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -61,10 +54,7 @@ def _iso_date(value: Any) -> Any:
 
 
 Short = Annotated[Annotated[Line, Field(max_length=100)] | None, BlankIsNull]
-PictureUrl = Annotated[
-    Annotated[Line, Field(max_length=2_048, json_schema_extra={"format": "uri"}), AfterValidator(_http_url)] | None,
-    BlankIsNull,
-]
+PictureUrl = Annotated[WebUrl | None, BlankIsNull]
 DateOfBirth = Annotated[date | None, BeforeValidator(_iso_date), BlankIsNull, AfterValidator(_not_in_future)]
 Metadata = Annotated[dict[str, Any] | None, AfterValidator(_small)]
 
