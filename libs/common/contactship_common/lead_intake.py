@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 from psycopg import errors as pg
 
+from contactship_common.clients import link_clients_to
 from contactship_common.leads import name_sort, parse_phone, search_text
 from contactship_common.models.base import new_id
 from contactship_common.uow import UnitOfWork
@@ -90,11 +91,13 @@ _TAKE_IN = sa.text("""
 
 async def take_in(uow: UnitOfWork, leads: Sequence[NewLead], *, event: str, actor: str) -> Intake:
     """Insert those leads whose e-mail and `(source, external_id)` are not there yet, with persons, phones and one
-    `lead_events` row (`event`) each. Of several that share one of these, the first is taken.
+    `lead_events` row (`event`) each. Of several that share one of these, the first is taken. Clients with
+    the same e-mail or phone are linked to them.
 
-    One statement, whatever the number of leads (some thousands are best); rows sorted by e-mail, so parallel calls wait
-    for each other but do not deadlock. Where keys cross all the same (an external id that moved to another e-mail), the
-    call is repeated within the transaction, three times at most. One call a transaction: two break the order.
+    One statement, whatever the number of leads (some thousands are best), and one for the clients; rows sorted by
+    e-mail, so parallel calls wait for each other but do not deadlock. Where keys cross all the same (an external id
+    that moved to another e-mail), the call is repeated within the transaction, three times at most. One call a
+    transaction: two break the order.
 
     Raises:
         sqlalchemy.exc.OperationalError: the deadlock came again each time; run the whole transaction again.
@@ -106,6 +109,7 @@ async def take_in(uow: UnitOfWork, leads: Sequence[NewLead], *, event: str, acto
     if positions:
         parameters = {"rows": rows, "event": event, "actor": actor}
         intake.created = dict(sorted(await _insert(uow, parameters)))
+        await link_clients_to(uow, intake.created.values())
     intake.skipped = [position for position in range(len(leads)) if position not in intake.created]
     return intake
 

@@ -91,7 +91,7 @@ async def test_a_page_of_tasks_is_read_by_an_index(seeded: Api, wanted: dict[str
 
 
 async def test_runs_their_leads_and_a_timeline_are_read_by_an_index(seeded: Api) -> None:
-    cursor = encode_cursor("timeline", str(new_id()))
+    cursor = encode_cursor("timeline", "2999-01-01T00:00:00+00:00", str(new_id()))
 
     async def jobs(session: Any) -> None:
         await sync.page(session, limit=10, cursor=encode_cursor("sync_jobs", str(new_id())))

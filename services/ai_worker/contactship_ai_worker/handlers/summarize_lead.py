@@ -1,5 +1,6 @@
 """Writes a lead's summary and next action."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from contactship_ai_worker.engine import AIEngine
+from contactship_ai_worker.lead_lines import latest_lines
 from contactship_ai_worker.lead_summary import PROMPT_NAME, LeadFacts, LeadSummaryOutput, facts_hash
 from contactship_ai_worker.prompts import load_prompt
 from contactship_ai_worker.run import Answer
@@ -57,7 +59,8 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         if row is None:
             return Skip("the lead has been deleted")
         lead, person, now = row
-        facts = facts_of(lead, person, now.date())
+        # Read after the lead: lines that are newer than its `facts_changed_at` only make the summary stale again.
+        facts = facts_of(lead, person, now.date(), await latest_lines(session, lead.id))
         question = facts_hash(facts, self._prompt, self._engine.preferred_model)
         if not payload.force and self._answered_already(lead, question, now):
             # The same question was answered: what changed meanwhile was changed back, or was never told to the model.
@@ -109,7 +112,7 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         return {"cached": False, "stored": True, **told}
 
 
-def facts_of(lead: Lead, person: Person, today: date) -> LeadFacts:
+def facts_of(lead: Lead, person: Person, today: date, lines: Sequence[str] = ()) -> LeadFacts:
     """What the model is told. E-mail and phone are not among it; other texts are masked by the engine."""
     meta = lead.meta or {}
     address = person.address or {}
@@ -122,6 +125,7 @@ def facts_of(lead: Lead, person: Person, today: date) -> LeadFacts:
         profession=next((text for key in _PROFESSION_KEYS if (text := _text(meta.get(key)))), None),
         location=_text(meta.get("location")) or place or None,
         country=_text(address.get("country")) or person.nationality,
+        lines=list(lines),
     )
 
 

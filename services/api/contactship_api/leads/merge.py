@@ -14,7 +14,7 @@ from contactship_api.leads.schemas import LeadOut
 from contactship_common.cache_keys import lead_key
 from contactship_common.errors import MergeIntoItself, MergeTargetNotFound
 from contactship_common.leads import name_sort, search_text
-from contactship_common.models import Lead, LeadEvent, LeadPhone, MergedLead, Person, SyncJobLead
+from contactship_common.models import Client, Lead, LeadEvent, LeadPhone, MergedLead, Person, SyncJobLead
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
 
@@ -91,7 +91,7 @@ async def _lock_both(uow: UnitOfWork, *ids: UUID) -> dict[UUID, tuple[Lead, Pers
 async def _move_belongings(uow: UnitOfWork, source_id: UUID, target_id: UUID) -> None:
     """What points at the source points at the target afterwards; features add their tables here."""
     session = uow.session
-    for table in (LeadEvent, LeadPhone):
+    for table in (LeadEvent, LeadPhone, Client):
         moved = sa.update(table).where(col(table.lead_id) == source_id)
         await session.execute(moved.values(lead_id=target_id))
     made_by = sa.select(col(SyncJobLead.job_id), sa.literal(target_id)).where(col(SyncJobLead.lead_id) == source_id)

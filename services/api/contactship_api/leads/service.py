@@ -13,6 +13,7 @@ from contactship_api.leads import queries
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import LeadCreate, LeadOut, LeadUpdate
 from contactship_common.cache_keys import lead_key
+from contactship_common.clients import link_clients_to
 from contactship_common.errors import LeadEmailTaken, OwnerNotFound
 from contactship_common.leads import (
     SUMMARY_FACT_FIELDS,
@@ -75,6 +76,7 @@ async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[Lea
         await _refuse_taken(uow, body.email)
     if person.phone_e164:
         await claim_phone(session, person.phone_e164, lead_id)
+    await link_clients_to(uow, [lead_id])
     session.add(LeadEvent(lead_id=lead_id, type="created", actor=uow.context.actor, data={"source": body.source}))
     uow.audit("lead.create", "lead", lead_id, source=body.source)
     await session.flush()
@@ -121,6 +123,8 @@ async def update(
         if "phone" in changed:
             await _change_phone(uow, person, touched)
         await session.flush()
+        if changed & {"email", "phone"}:
+            await link_clients_to(uow, [each.id for each in touched])
     session.expire_all()
     found = await queries.find(session, who, lead_id)
     if found is None:
