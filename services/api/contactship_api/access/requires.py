@@ -51,6 +51,7 @@ ConversationsRead = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_RE
 ConversationsWrite = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_WRITE))]
 AiRun = Annotated[Principal, Depends(Requires(Scope.AI_RUN))]
 SyncRun = Annotated[Principal, Depends(Requires(Scope.SYNC_RUN))]
+TasksRead = Annotated[Principal, Depends(Requires(Scope.TASKS_READ))]
 AuditRead = Annotated[Principal, Depends(Requires(Scope.AUDIT_READ))]
 Admin = Annotated[Principal, Depends(Requires(Scope.ADMIN))]
 MaybeCaller = Annotated[Principal | None, Depends(Requires(None, optional=True))]

@@ -98,6 +98,11 @@ TABLE = {
     "GET /api/v1/tasks/batches/{}": ANYONE,
     "DELETE /api/v1/tasks/{}": ANYONE,
     "POST /api/v1/tasks/{}/retry": ANYONE,
+    "GET /api/v1/workers/stats": "tasks:read",
+    "GET /api/v1/ai/usage": "ai:run",
+    "GET /api/v1/ai/quality": "ai:run",
+    # The rights to the subject of the feedback are asked for, whatever it is.
+    "POST /api/v1/ai/feedback": ANYONE,
 }
 UNDOCUMENTED = {"/api/docs", "/api/docs/assets", "/api/openapi.json"}
 
