@@ -16,6 +16,7 @@ from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.classifications import routes as classifications
 from contactship_api.clients import routes as clients
+from contactship_api.conversations import routes as conversations
 from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
 from contactship_api.http import document, problems, swagger
@@ -91,7 +92,8 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     literal_paths: defaultdict[str, list[str]] = defaultdict(list)
     features: tuple[Any, ...] = (
         auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks,
-        clients, sellers, meetings, classifications, workers, kpis.configured(categories), seeds, ai,
+        clients, sellers, meetings, workers, seeds, ai, conversations,
+        classifications.configured(categories), kpis.configured(categories),
     )  # fmt: skip
     for feature in features:
         app.include_router(feature.router, prefix=API)

@@ -26,7 +26,6 @@ TABLE = [
     ("GET", "/api/v1/health", "/health"),
     ("GET", "/api/v1/health/liveness", "/health/liveness"),
     ("GET", "/api/v1/workers/task/1", "/api/v1/tasks/1"),
-    ("GET", "/api/v1/workers/batch/1", "/api/v1/tasks/batches/1"),
     ("GET", "/api/v1/leads", "/api/v1/leads"),
     ("GET", "/leadsx", "/leadsx"),
     ("GET", "/api/healthy", "/api/healthy"),

@@ -23,12 +23,14 @@ _RESERVED = frozenset(
         *FIXED, "id", "meetingId", "confidenceScore", "keyTopics", "actionItems", "nextSteps", "summary", "modelUsed",
         "promptVersion", "processedAt", "processingTimeMs", "history", "page", "take", "limit", "sort", "cursor",
         "from", "to", "tz", "sellerId", "clientId", "correctedFields", "meeting", "totalAnalyzedMeetings",
+        "meetingAt", "minConfidence", "outdated", "provider",
     )
 )  # fmt: skip
 
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text) or text in _RESERVED:
+    # Categories become fields of Pydantic models, whose own methods (`copy`, `json`) cannot be fields.
+    if not _NAME.fullmatch(text) or text in _RESERVED or hasattr(BaseModel, text):
         raise ValueError(f"{text!r} is not a free camelCase name")
     return text
 

@@ -56,7 +56,7 @@ async def batch(session: AsyncSession, who: Principal, batch_id: UUID) -> BatchO
     """Counts read from the tasks themselves, in one query."""
     found = await session.get(Batch, batch_id)
     may_see = found is not None and (
-        who.may(Scope.TASKS_READ) or who.may(Scope.LEADS_READ) or found.requested_by == who.actor
+        who.may(Scope.TASKS_READ) or found.kind in readable_with(who.scopes) or found.requested_by == who.actor
     )
     if found is None or not may_see:
         return None
