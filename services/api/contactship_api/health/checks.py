@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from contactship_api.gateway import Gateway
 from contactship_common.db import DATABASE_AWAY
+from contactship_common.tasks.broker import messages_waiting
 from contactship_common.tasks.catalog import QUEUES
 
 _TIMEOUT_SECONDS = 2.0
@@ -49,6 +50,18 @@ async def redis(gateway: Gateway) -> dict[str, Any]:
             await client.ping()
     except (RedisError, OSError, TimeoutError):
         return {"status": "down", "message": "Redis cannot be reached; work is accepted and done more slowly"}
+    return {"status": "up"}
+
+
+async def broker(gateway: Gateway) -> dict[str, Any]:
+    """Where workers are rung: usually the same Redis."""
+    if gateway.core.broker_url == gateway.core.redis_url:
+        return await redis(gateway)
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            await asyncio.to_thread(messages_waiting, gateway.runtime.broker, QUEUES[0])
+    except (RedisError, OSError, TimeoutError):
+        return {"status": "down", "message": "the broker cannot be reached; work is accepted and done more slowly"}
     return {"status": "up"}
 
 

@@ -77,7 +77,7 @@ async def health(gateway: TheGateway) -> Response:
 @unlimited
 async def workers_health(gateway: TheGateway) -> Response:
     """Would work be done now? The broker can be reached and every queue has a live worker."""
-    (_, workers), broker = await asyncio.gather(checks.database(gateway), checks.redis(gateway))
+    (_, workers), broker = await asyncio.gather(checks.database(gateway), checks.broker(gateway))
     working = workers["status"] == "up" and broker["status"] == "up"
     body = Status(status="ok" if working else "error").model_dump_json()
     return Response(body, status_code=200 if working else 503, media_type="application/json")
