@@ -9,7 +9,7 @@ import structlog
 from common_testkit import Engine, Fake, Plain, Quick
 
 from contactship_common.redis_edge import RedisEdge
-from contactship_common.tasks.outcomes import Done, Permanent, RetryLater, Skip, Transient
+from contactship_common.tasks.outcomes import Again, Done, GivenUp, Permanent, RetryLater, Skip, Transient
 from contactship_common.uow import TASK_ENDED_CHANNEL, UnitOfWork
 
 
@@ -266,3 +266,44 @@ async def test_nothing_is_raised_when_the_table_itself_is_missing(engine: Engine
     task_id = await engine.enqueue(Plain())
     await engine.sql("ALTER TABLE tasks RENAME TO tasks_elsewhere")
     await engine.runner.run(task_id)
+
+
+async def test_again_keeps_what_was_recorded_and_runs_the_task_later_uncounted(engine: Engine) -> None:
+    handler = Fake(record=returning(Again("not_yet", "the receiver was busy", delay_seconds=60)))
+    row = await engine.do(Plain(), handler)
+    assert (row["status"], row["failures"], row["result"]) == ("queued", 0, None)
+    assert row["error"] == {"code": "not_yet", "message": "the receiver was busy"}
+    assert (row["lease_until"], row["lease_owner"], row["published_at"]) == (None, None, None)
+    [wait] = await engine.sql("SELECT extract(epoch FROM run_at - claimed_at)::float8 AS s FROM tasks")
+    assert 60 <= wait["s"] < 62
+    assert await engine.notes("recorded") == 1
+    assert handler.steps.failed == []
+
+
+async def test_again_may_be_said_more_often_than_a_task_may_fail(engine: Engine) -> None:
+    handler = Fake(record=returning(Again("not_yet", "the receiver was busy", delay_seconds=0)))
+    engine.handlers[Plain.KIND] = handler
+    task_id = await engine.enqueue(Plain())
+    for _ in range(8):
+        assert (await engine.run(task_id))["status"] == "queued"
+    assert await engine.notes("recorded") == 8
+
+
+async def test_given_up_keeps_what_was_recorded_and_ends_the_task_as_failed(engine: Engine) -> None:
+    handler = Fake(record=returning(GivenUp("gone", "the receiver wants no more")))
+    row = await engine.do(Plain(), handler)
+    assert (row["status"], row["error"]) == ("failed", {"code": "gone", "message": "the receiver wants no more"})
+    assert row["finished_at"] is not None
+    assert await engine.notes("recorded") == 1
+    assert handler.steps.failed == [], "`record` has said all there was to say"
+
+
+@pytest.mark.parametrize("outcome", [Again("later", "later", delay_seconds=0), GivenUp("gone", "gone")])
+async def test_a_run_that_was_overtaken_records_neither_again_nor_given_up(engine: Engine, outcome: Any) -> None:
+    async def overtaken(uow: UnitOfWork, *_: Any) -> Any:
+        await engine.sql("UPDATE tasks SET run_no = run_no + 1")
+        return outcome
+
+    row = await engine.do(Plain(), Fake(record=overtaken))
+    assert (row["status"], row["run_no"]) == ("running", 2)
+    assert await engine.notes("recorded") == 0

@@ -7,19 +7,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_V6_IN_USE = IPv6Network("2000::/3")
+"""All public v6 addresses; what lies outside is local, reserved, or v4 in disguise."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 # What `is_global` lets through, or did in one Python release or another, and is nobody's public web server.
 _NEVER: tuple[Network, ...] = (
     IPv4Network("192.0.0.0/24"),  # protocol assignments; a cloud's metadata service lives here
     IPv4Network("192.88.99.0/24"),  # relays of 6to4
     IPv4Network("168.63.129.16/32"),  # a cloud's host, as its virtual machines see it
-    IPv6Network("::/96"),  # v4 addresses in an ancient form
-    IPv6Network("64:ff9b:1::/48"),  # NAT64 of a network's own
-    IPv6Network("100::/64"),
     IPv6Network("2001::/23"),  # Teredo and other assignments
     IPv6Network("2001:db8::/32"),
     IPv6Network("3fff::/20"),
-    IPv6Network("5f00::/16"),
 )
 
 
@@ -58,6 +56,6 @@ def _plain(address: Address) -> Address:
 
 
 def _is_public(address: Address) -> bool:
-    if any(address in network for network in _NEVER):
+    if any(address in network for network in _NEVER) or (address.version == 6 and address not in _V6_IN_USE):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

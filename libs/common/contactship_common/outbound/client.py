@@ -159,9 +159,17 @@ def _code_of(error: Exception) -> str:
         case NameNotResolved():
             return "name_not_resolved"
         case httpcore.ConnectError():
-            return "tls_failed" if isinstance(error.__cause__, ssl.SSLError) else "connection_failed"
+            return "tls_failed" if _is_tls(error) else "connection_failed"
         case httpcore.NetworkError() | httpcore.ProtocolError() | ssl.SSLError() | OSError():
             return "connection_lost"
         case httpcore.UnsupportedProtocol() | httpx.InvalidURL() | ValueError():
             return "bad_url"
     raise error
+
+
+def _is_tls(error: BaseException) -> bool:
+    """TLS is why a connection failed, however deep below it says so."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
