@@ -227,3 +227,7 @@ class CallbacksNotConfigured(Unprocessable):
 
 class ConversationAlreadyOpen(Conflict):
     code, title = "conversation_already_open", "This lead has another open conversation on this channel"
+
+
+class NoPhoneNumber(Unprocessable):
+    code, title = "no_phone_number", "This lead has no phone number that a message could be sent to"

@@ -24,16 +24,21 @@ from contactship_api.http.aliases import API, Aliases
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
 from contactship_api.http.route import ApiRoute, count
+from contactship_api.inbound_webhooks import routes as inbound_webhooks
+from contactship_api.interactions import routes as interactions
 from contactship_api.kpis import routes as kpis
 from contactship_api.lead_export import routes as lead_export
 from contactship_api.lead_import import routes as lead_import
 from contactship_api.leads import routes as leads
 from contactship_api.meetings import routes as meetings
+from contactship_api.otp import routes as otp
 from contactship_api.seeds import routes as seeds
 from contactship_api.sellers import routes as sellers
+from contactship_api.sending import routes as sending
 from contactship_api.sync import routes as sync
 from contactship_api.tasks import routes as tasks
 from contactship_api.users import routes as users
+from contactship_api.webhook_endpoints import routes as webhook_endpoints
 from contactship_api.workers import routes as workers
 from contactship_common import passwords
 from contactship_common.classification.categories import load_categories
@@ -93,6 +98,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     features: tuple[Any, ...] = (
         auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks,
         clients, sellers, meetings, workers, seeds, ai, conversations,
+        inbound_webhooks, interactions, otp, sending, webhook_endpoints,
         classifications.configured(categories), kpis.configured(categories),
     )  # fmt: skip
     for feature in features:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from contactship_common.contact_center import sending
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.shapes import message_data
 from contactship_common.models.base import new_id
@@ -16,7 +17,7 @@ from contactship_common.models.conversation import (
     MessageStatus,
     SenderType,
 )
-from contactship_common.tasks.catalog import AnalyzeConversation, SendMessage
+from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.uow import UnitOfWork
 
 
@@ -62,9 +63,12 @@ WITH c AS (
 ), facts AS (
     UPDATE leads SET facts_changed_at = clock_timestamp() FROM c WHERE leads.id = c.lead_id
 ), m AS (
-    INSERT INTO messages (id, conversation_id, seq, sender_type, sender_user_id, content_text, content_type, media_url,
-                          status, provider, provider_message_id, sent_at, created_at, updated_at)
-    SELECT :id, c.id, c.last_seq, :sender_type, CAST(:sender_user_id AS uuid), :content_text, :content_type, :media_url,
+    INSERT INTO messages (id, conversation_id, interaction_id, seq, sender_type, sender_user_id, content_text,
+                          content_type, media_url, status, provider, provider_message_id, sent_at, created_at,
+                          updated_at)
+    SELECT :id, c.id,
+           (SELECT id FROM interactions WHERE conversation_id = c.id AND status IN ('NEW', 'IN_PROGRESS')),
+           c.last_seq, :sender_type, CAST(:sender_user_id AS uuid), :content_text, :content_type, :media_url,
            coalesce(CAST(:status AS text),
                     CASE WHEN :sender_type = 'LEAD' THEN 'DELIVERED'
                          WHEN :sender_type = 'AGENT' AND c.channel = ANY(:delivered_channels) THEN 'PENDING'
@@ -90,6 +94,9 @@ async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) 
     """Add the message, tell those who may see it, and have the conversation analysed and the message delivered.
 
     Returns None if there is no such conversation, or it is closed.
+
+    Raises:
+        NoPhoneNumber: it is to be delivered, and there is no number to deliver it to.
     """
     result = await uow.session.execute(
         _POST,
@@ -120,7 +127,7 @@ async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) 
     )
     request_analysis(uow, conversation_id)
     if message.status == MessageStatus.PENDING and message.sender_type == SenderType.AGENT:
-        uow.enqueue(SendMessage(message_id=message.id))
+        await sending.deliver_message(uow, posted.message, channel=posted.channel, lead_id=posted.lead_id)
     return posted
 
 

@@ -4,6 +4,22 @@ from contactship_common.models.access import ApiKey, TokenFamily
 from contactship_common.models.ai_call import AICall
 from contactship_common.models.ai_feedback import AIFeedback
 from contactship_common.models.audit import AuditLog
+from contactship_common.models.contact_center import (
+    CallDetail,
+    Delivery,
+    DeliveryState,
+    Direction,
+    Interaction,
+    InteractionChannel,
+    InteractionEvent,
+    InteractionStatus,
+    OtpChallenge,
+    OtpLimit,
+    OtpPurpose,
+    OtpStatus,
+    Outcome,
+    Provider,
+)
 from contactship_common.models.conversation import (
     Channel,
     ContentType,
@@ -30,6 +46,7 @@ from contactship_common.models.outbound import DeliveryStatus, OutboundAttempt, 
 from contactship_common.models.sync import SyncJob, SyncJobLead, SyncPage, SyncStatus
 from contactship_common.models.task import Batch, BatchItem, Task, TaskStatus
 from contactship_common.models.user import Role, User
+from contactship_common.models.webhook import InboxEntry, WebhookEndpoint
 from contactship_common.models.worker import WorkerHeartbeat
 
 __all__ = [
@@ -39,13 +56,22 @@ __all__ = [
     "AuditLog",
     "Batch",
     "BatchItem",
+    "CallDetail",
     "Channel",
     "Client",
     "ContentType",
     "Conversation",
     "ConversationStatus",
+    "Delivery",
+    "DeliveryState",
     "DeliveryStatus",
+    "Direction",
     "IdempotencyRecord",
+    "InboxEntry",
+    "Interaction",
+    "InteractionChannel",
+    "InteractionEvent",
+    "InteractionStatus",
     "KpiLabelDay",
     "KpiMeeting",
     "KpiSellerDay",
@@ -64,10 +90,16 @@ __all__ = [
     "MergedLead",
     "Message",
     "MessageStatus",
+    "OtpChallenge",
+    "OtpLimit",
+    "OtpPurpose",
+    "OtpStatus",
     "OutboundAttempt",
     "OutboundDelivery",
+    "Outcome",
     "Person",
     "Priority",
+    "Provider",
     "Role",
     "SeededMeeting",
     "Seller",
@@ -81,5 +113,6 @@ __all__ = [
     "TaskStatus",
     "TokenFamily",
     "User",
+    "WebhookEndpoint",
     "WorkerHeartbeat",
 ]

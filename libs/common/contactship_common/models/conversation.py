@@ -148,6 +148,7 @@ class Message(SQLModel, table=True):
     id: UUID = id_column()
     conversation_id: UUID = Field(foreign_key="conversations.id", ondelete="CASCADE")
     seq: int
+    interaction_id: UUID | None = Field(default=None, foreign_key="interactions.id", ondelete="SET NULL", index=True)
     sender_type: str
     sender_user_id: UUID | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL", index=True)
     content_text: str | None = None

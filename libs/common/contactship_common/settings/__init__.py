@@ -6,6 +6,7 @@ generated from these classes, so a setting is described in one place.
 
 from contactship_common.settings.ai import AISettings
 from contactship_common.settings.api import ApiSettings
+from contactship_common.settings.contact_center import ContactCenterSettings
 from contactship_common.settings.core import CoreSettings, Environment
 from contactship_common.settings.delivery import DeliverySettings
 from contactship_common.settings.explain import explain
@@ -15,6 +16,7 @@ from contactship_common.settings.workers import WorkerSettings
 __all__ = [
     "AISettings",
     "ApiSettings",
+    "ContactCenterSettings",
     "CoreSettings",
     "DeliverySettings",
     "Environment",

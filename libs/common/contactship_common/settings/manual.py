@@ -15,6 +15,7 @@ from pydantic import AliasChoices, SecretStr
 from contactship_common.settings import (
     AISettings,
     ApiSettings,
+    ContactCenterSettings,
     CoreSettings,
     DeliverySettings,
     SyncSettings,
@@ -29,6 +30,7 @@ GROUPS: tuple[tuple[str, type[SettingsGroup]], ...] = (
     ("Workers and scheduler", WorkerSettings),
     ("Lead sources (sync worker and scheduler; the gateway reads names and times)", SyncSettings),
     ("Callbacks and outbound webhooks (delivery worker)", DeliverySettings),
+    ("Contact centre (gateway and delivery worker)", ContactCenterSettings),
     ("Language models (AI worker; the gateway reads AI_CACHE_TTL)", AISettings),
 )
 

@@ -173,22 +173,70 @@ class AnalyzeConversation(TaskKind):
         return self.conversation_id
 
 
-class SendMessage(TaskKind):
-    """Deliver an agent's message over WhatsApp or SMS. Never twice."""
+class SendDelivery(TaskKind):
+    """Send one message or code over WhatsApp or SMS. Never twice."""
 
-    KIND = "message.send"
+    KIND = "delivery.send"
     QUEUE = "delivery"
-    PRIORITY = 50
+    PRIORITY = 20
     LIMIT_SECONDS = 60.0
     ONCE = True
 
-    message_id: UUID
+    delivery_id: UUID
 
     def slot(self) -> str:
-        return f"{self.KIND}:{self.message_id}"
+        return f"{self.KIND}:{self.delivery_id}"
 
     def subject_id(self) -> UUID:
-        return self.message_id
+        return self.delivery_id
+
+
+class SettleDelivery(TaskKind):
+    """Decide about a sending whose answer was lost, once the provider's callback or echo had its time."""
+
+    KIND = "delivery.settle"
+    QUEUE = "delivery"
+
+    delivery_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.delivery_id}"
+
+    def subject_id(self) -> UUID:
+        return self.delivery_id
+
+
+class HandleWebhook(TaskKind):
+    """Turn a stored webhook into interactions, messages and leads."""
+
+    KIND = "webhook.handle"
+    QUEUE = "delivery"
+    PRIORITY = 60
+
+    inbox_id: UUID
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.inbox_id}"
+
+    def subject_id(self) -> UUID:
+        return self.inbox_id
+
+
+class SummarizeCall(TaskKind):
+    """Write the summary of a call's transcript."""
+
+    KIND = "call.summary"
+    QUEUE = "ai"
+    LIMIT_SECONDS = 120.0
+
+    interaction_id: UUID
+    force: bool = False
+
+    def slot(self) -> str:
+        return f"{self.KIND}:{self.interaction_id}"
+
+    def subject_id(self) -> UUID:
+        return self.interaction_id
 
 
 class DeliverOutbound(TaskKind):
@@ -217,7 +265,10 @@ KINDS: dict[str, type[TaskKind]] = {
         LeadImportRun,
         ClassifyMeeting,
         AnalyzeConversation,
-        SendMessage,
+        SendDelivery,
+        SettleDelivery,
+        HandleWebhook,
+        SummarizeCall,
         DeliverOutbound,
     )
 }

@@ -1,0 +1,95 @@
+"""From a number that a provider names to the lead who has it."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from contactship_common.conversations.audience import EVERYBODY
+from contactship_common.leads import name_sort, parse_phone, search_text
+from contactship_common.models import Conversation, Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, Person
+from contactship_common.models.base import new_id
+from contactship_common.uow import UnitOfWork
+
+_LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 4242))")
+_LONGEST_NAME = 255
+
+
+def whatsapp_number(text: str | None) -> str | None:
+    """The E.164 number of a WhatsApp id: international digits, `5491155551234` or `5491155551234@s.whatsapp.net`.
+    Groups and broadcasts are not people: None."""
+    if not text:
+        return None
+    local, _, host = text.strip().partition("@")
+    if host in ("g.us", "broadcast", "newsletter", "lid"):
+        return None
+    # A linked device adds `:12` to the number.
+    digits = "".join(char for char in local.partition(":")[0] if char.isdigit())
+    return parse_phone(f"+{digits}") if digits else None
+
+
+async def lock_phone(uow: UnitOfWork, phone_e164: str) -> None:
+    """Whoever handles something about this number comes one after the other, until the transaction ends."""
+    await uow.session.execute(_LOCK, {"phone": phone_e164})
+
+
+async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = None) -> UUID:
+    """The lead with this number: of several, the one with the newest activity; else a new lead of source `webhook`,
+    called what the provider says, else the last four digits."""
+    await lock_phone(uow, phone_e164)
+    active_at = sa.func.coalesce(
+        sa.select(sa.func.max(col(Conversation.activity_at)))
+        .where(col(Conversation.lead_id) == col(Lead.id))
+        .scalar_subquery(),
+        col(Lead.updated_at),
+    )
+    answers = sa.select(col(LeadPhone.lead_id)).where(col(LeadPhone.phone_e164) == phone_e164)
+    has = (
+        sa.select(col(Lead.id))
+        .join(Person, col(Person.id) == col(Lead.person_id))
+        .where(col(Person.phone_e164) == phone_e164)
+    )
+    statement = (
+        sa.select(col(Lead.id))
+        .where(col(Lead.id).in_(answers.union(has)))
+        .order_by(sa.func.greatest(active_at, col(Lead.updated_at)).desc(), col(Lead.id).desc())
+        .limit(1)
+        .with_for_update(of=Lead, key_share=True)
+    )
+    found = (await uow.session.execute(statement)).scalar_one_or_none()
+    if found is None:
+        found = await _make_lead(uow, phone_e164, name)
+    answering = insert(LeadPhone).values(phone_e164=phone_e164, lead_id=found)
+    await uow.session.execute(
+        answering.on_conflict_do_update(
+            index_elements=["phone_e164"],
+            set_={"lead_id": found},
+            where=col(LeadPhone.lead_id) != found,
+        )
+    )
+    return found
+
+
+async def _make_lead(uow: UnitOfWork, phone_e164: str, name: str | None) -> UUID:
+    first = " ".join((name or "").split())[:_LONGEST_NAME] or phone_e164[-4:]
+    person = Person(first_name=first, last_name="", phone=phone_e164, phone_e164=phone_e164)
+    uow.session.add(person)
+    await uow.session.flush()
+    lead = Lead(
+        id=new_id(),
+        person_id=person.id,
+        email=None,
+        source=LeadSource.WEBHOOK,
+        status=LeadStatus.NEW,
+        search_text=search_text(first, "", None, phone_e164),
+        name_sort=name_sort(first, ""),
+    )
+    uow.session.add(lead)
+    await uow.session.flush()
+    source = {"source": LeadSource.WEBHOOK.value}
+    uow.session.add(LeadEvent(lead_id=lead.id, type="created", actor=uow.context.actor, data=source))
+    uow.audit("lead.create", "lead", lead.id, **source)
+    uow.emit("lead:updated", {"leadId": str(lead.id), "change": "created"}, to=[EVERYBODY])
+    await uow.session.flush()
+    return lead.id

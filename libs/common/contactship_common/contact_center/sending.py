@@ -1,0 +1,77 @@
+"""Having a message delivered over WhatsApp or SMS."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from contactship_common.contact_center.interactions import CHANNEL_OF, PROVIDER_OF, RUNNING, running_interaction
+from contactship_common.errors import NoPhoneNumber
+from contactship_common.models import Delivery, Direction, Interaction, Lead, LeadPhone, Message, Person
+from contactship_common.tasks.catalog import SendDelivery
+from contactship_common.tasks.store import TaskRef
+from contactship_common.uow import UnitOfWork
+
+
+async def deliver_message(uow: UnitOfWork, message: Message, *, channel: str, lead_id: UUID) -> TaskRef:
+    """Queue the sending of a message that has just been posted, to the number of the conversation's interaction, else
+    to the lead's.
+
+    Raises:
+        NoPhoneNumber
+    """
+    to = await number_of(uow, message.conversation_id, lead_id)
+    if to is None:
+        raise NoPhoneNumber
+    interaction_id = await running_interaction(
+        uow,
+        message.conversation_id,
+        channel=CHANNEL_OF[channel],
+        direction=Direction.OUTBOUND,
+        provider=PROVIDER_OF[channel],
+        lead_id=lead_id,
+        customer_phone=to,
+    )
+    if message.interaction_id is None:
+        message.interaction_id = interaction_id
+        await uow.session.execute(
+            sa.update(Message).where(col(Message.id) == message.id).values(interaction_id=interaction_id)
+        )
+    delivery = Delivery(
+        message_id=message.id,
+        interaction_id=interaction_id,
+        channel=CHANNEL_OF[channel],
+        to_number=to,
+        requested_by=uow.context.actor,
+    )
+    return await queue(uow, delivery)
+
+
+async def queue(uow: UnitOfWork, delivery: Delivery) -> TaskRef:
+    """Store the intent to send and have it done once."""
+    ref = uow.enqueue(SendDelivery(delivery_id=delivery.id))
+    delivery.task_id = ref.id
+    uow.session.add(delivery)
+    await uow.session.flush()
+    return ref
+
+
+async def number_of(uow: UnitOfWork, conversation_id: UUID, lead_id: UUID) -> str | None:
+    """Where this conversation's messages go: the number the person wrote from, else the lead's own, else one that the
+    lead answers."""
+    last = (
+        sa.select(col(Interaction.customer_phone))
+        .where(col(Interaction.conversation_id) == conversation_id, col(Interaction.customer_phone).is_not(None))
+        .order_by(col(Interaction.status).in_(RUNNING).desc(), col(Interaction.id).desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    own = (
+        sa.select(col(Person.phone_e164))
+        .join(Lead, col(Lead.person_id) == col(Person.id))
+        .where(col(Lead.id) == lead_id)
+        .scalar_subquery()
+    )
+    answers = sa.select(col(LeadPhone.phone_e164)).where(col(LeadPhone.lead_id) == lead_id).limit(1).scalar_subquery()
+    number: str | None = (await uow.session.execute(sa.select(sa.func.coalesce(last, own, answers)))).scalar_one()
+    return number

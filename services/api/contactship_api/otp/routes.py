@@ -1,0 +1,5 @@
+"""/otp: paths, status codes, who may call."""
+
+from contactship_api.http.route import api_router
+
+router = api_router(prefix="/otp", tags=["otp"])
