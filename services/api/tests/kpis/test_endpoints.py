@@ -1,7 +1,7 @@
 """What can be asked, what is refused, and that every endpoint answers."""
 
 import pytest
-from api_testkit import Api, assert_problem
+from api_testkit import Api
 
 PATHS = ["", "/overview", "/sellers/performance", "/meetings/trends", "/clients/engagement", "/clients/analysis"]
 SOME_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
