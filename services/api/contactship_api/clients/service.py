@@ -72,6 +72,9 @@ async def delete(uow: UnitOfWork, client_id: UUID, *, cascade: bool, if_match: s
         ClientHasMeetings: and `cascade` is not given; says how many.
         PreconditionFailed: `If-Match` names another state.
     """
+    if cascade:
+        # The lead before the client, as whoever changes or deletes the lead does: they take turns.
+        await touch_leads_of_clients(uow, [client_id])
     await _lock(uow, client_id, if_match)
     # No meeting can be added meanwhile: it would have to share the client's lock.
     of_client = sa.select(col(Meeting.id)).where(col(Meeting.client_id) == client_id)
@@ -85,7 +88,6 @@ async def delete(uow: UnitOfWork, client_id: UUID, *, cascade: bool, if_match: s
         )
         task_ids = list((await uow.session.execute(queued)).scalars())
         uow.task_ended(*await store.cancel(uow.session, task_ids))
-        await touch_leads_of_clients(uow, [client_id])
     await uow.session.execute(sa.delete(Client).where(col(Client.id) == client_id))
     uow.audit("client.delete", "client", client_id, meetings=meetings)
 

@@ -26,7 +26,8 @@ async def create(uow: UnitOfWork, who: Principal, body: MeetingCreate) -> Meetin
     Raises:
         ClientUnknown, SellerUnknown, SellerInactive
     """
-    await _hold_client(uow, body.client_id)
+    if not await _hold_client(uow, body.client_id):
+        raise ClientUnknown
     await _hold_seller(uow, body.seller_id)
     status = body.status or (MeetingStatus.CLOSED if body.closed else MeetingStatus.OPEN)
     meeting = Meeting(
@@ -57,7 +58,11 @@ async def update(
         MeetingNotFound, ClientUnknown, SellerUnknown, SellerInactive
         PreconditionFailed: `If-Match` names another state.
     """
+    # The client before the meeting, as whoever deletes a client with their meetings does: they take turns.
+    client_held = body.client_id is None or await _hold_client(uow, body.client_id)
     meeting = await _lock(uow, who, meeting_id, if_match)
+    if not client_held:
+        raise ClientUnknown
     given = body.model_dump(exclude_unset=True)
     closed = given.pop("closed", None)
     if "status" not in given and closed is not None:
@@ -65,8 +70,6 @@ async def update(
     changed = {name for name, value in given.items() if getattr(meeting, name) != value}
     if not changed:
         return await _shown(uow, who, meeting_id)
-    if "client_id" in changed:
-        await _hold_client(uow, given["client_id"])
     if "seller_id" in changed:
         await _hold_seller(uow, given["seller_id"])
     clients = {meeting.client_id, given.get("client_id", meeting.client_id)}
@@ -127,11 +130,10 @@ async def _lock(uow: UnitOfWork, who: Principal, meeting_id: UUID, if_match: str
     return meeting
 
 
-async def _hold_client(uow: UnitOfWork, client_id: UUID) -> None:
-    """The client is there and stays until this transaction ends."""
+async def _hold_client(uow: UnitOfWork, client_id: UUID) -> bool:
+    """Whether the client is there; then they stay until this transaction ends."""
     held = sa.select(col(Client.id)).where(col(Client.id) == client_id).with_for_update(read=True, key_share=True)
-    if (await uow.session.execute(held)).first() is None:
-        raise ClientUnknown
+    return (await uow.session.execute(held)).first() is not None
 
 
 async def _hold_seller(uow: UnitOfWork, seller_id: UUID) -> None:
