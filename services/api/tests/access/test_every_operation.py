@@ -91,6 +91,7 @@ TABLE = {
     "GET /api/v1/classifications": "meetings:read",
     "GET /api/v1/classifications/{}": "meetings:read",
     "POST /api/v1/classifications/queue-unclassified": "ai:run",
+    "POST /api/v1/seeds/populate": "admin",
     "GET /api/v1/kpis": "meetings:read",
     "GET /api/v1/kpis/overview": "meetings:read",
     "GET /api/v1/kpis/sellers/performance": "meetings:read",
