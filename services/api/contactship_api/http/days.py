@@ -34,7 +34,9 @@ def span(given_from: str | None, given_to: str | None) -> tuple[datetime | None,
         Invalid: it is neither a day nor a moment with its zone, or `from` is after `to`.
     """
     since, until = _moment("from", given_from, end=False), _moment("to", given_to, end=True)
-    if since is not None and until is not None and since > until:
+    # A day `to` has become the day after: `from` may not even be equal to that.
+    ends_with_day = _DAY.fullmatch((given_to or "").strip()) is not None
+    if since is not None and until is not None and (since > until or (ends_with_day and since == until)):
         raise Invalid([{"path": "query.from", "message": "from is after to", "code": "span_reversed"}])
     return since, until
 
