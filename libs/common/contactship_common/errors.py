@@ -231,3 +231,7 @@ class ConversationAlreadyOpen(Conflict):
 
 class NoPhoneNumber(Unprocessable):
     code, title = "no_phone_number", "This lead has no phone number that a message could be sent to"
+
+
+class OtpCorrelationConflict(Conflict):
+    code, title = "otp_correlation_conflict", "This correlationId stands for another code"

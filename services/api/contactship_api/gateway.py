@@ -5,7 +5,7 @@ from contactship_api.http.login_limits import LoginLimits
 from contactship_api.realtime.server import RealtimeServer
 from contactship_api.tasks.waiting import TaskWaiter
 from contactship_common.runtime import Runtime
-from contactship_common.settings import ApiSettings, CoreSettings, SyncSettings
+from contactship_common.settings import ApiSettings, ContactCenterSettings, CoreSettings, SyncSettings
 
 
 class Gateway:
@@ -15,6 +15,7 @@ class Gateway:
         self.core = core
         self.settings = settings
         self.sync = SyncSettings()
+        self.contact_center = ContactCenterSettings()
         self.runtime = Runtime(core)
         self.authenticator = Authenticator(settings, self.runtime.db)
         self.login_limits = LoginLimits(settings, self.runtime.redis)

@@ -212,11 +212,15 @@ class OtpChallenge(SQLModel, table=True):
         sa.Index("ix_otp_challenges_interaction_id", "interaction_id"),
         sa.Index("ix_otp_challenges_phone", "phone_e164", "created_at"),
         # For the pause of prefixes that get codes and never verify them.
-        sa.Index("ix_otp_challenges_created_at", "created_at"),
+        sa.Index("ix_otp_challenges_phone_prefix", "phone_prefix", "created_at"),
     )
 
     id: UUID = id_column()
     phone_e164: str = Field(max_length=20)
+    phone_prefix: str = Field(
+        default=None,
+        sa_column=sa.Column(sa.String, sa.Computed("left(phone_e164, -4)", persisted=True), nullable=False),
+    )
     purpose: str
     nonce: bytes
     expires_at: datetime = utc_column(nullable=False)

@@ -119,6 +119,13 @@ class ApiSettings(SettingsGroup):
     )
     max_body_bytes: int = setting(1_048_576, "MAX_BODY_BYTES", ge=1_024, unit="bytes", about="Larger bodies are 413.")
     metrics_token: str = setting("", "METRICS_TOKEN", about="If set, /metrics wants it as a Bearer token.", secret=True)
+    otp_verify_limit_per_address: int = setting(
+        300,
+        "OTP_VERIFY_LIMIT_PER_ADDRESS",
+        ge=1,
+        unit="guesses a minute",
+        about="Guesses of one-time codes from one address; a server that asks for many people has one address.",
+    )
     socket_events_per_second: int = setting(
         20, "SOCKET_EVENTS_PER_SECOND", ge=1, le=10_000, about="Events that one Socket.IO client may send a second."
     )

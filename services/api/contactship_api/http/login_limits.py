@@ -39,6 +39,7 @@ class LoginLimits:
         self._of_address = RateLimitItemPerMinute(settings.login_limit_per_address)
         self._of_pair = RateLimitItemPerMinute(per_account, _ACCOUNT_MINUTES)
         self._of_account = RateLimitItemPerMinute(per_account * _ADDRESSES_AN_ACCOUNT, _ACCOUNT_MINUTES)
+        self._of_codes = RateLimitItemPerMinute(settings.otp_verify_limit_per_address)
         self._redis = redis
         self._memory = FixedWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
@@ -55,6 +56,14 @@ class LoginLimits:
             TooManyRequests: more than `LOGIN_LIMIT_PER_ADDRESS` within a minute.
         """
         await self._hit(self._of_address, "address", network_of(ip))
+
+    async def check_code(self, ip: str) -> None:
+        """Count one guess of a one-time code from this address.
+
+        Raises:
+            TooManyRequests: more than `OTP_VERIFY_LIMIT_PER_ADDRESS` within a minute.
+        """
+        await self._hit(self._of_codes, "address", "otp", network_of(ip))
 
     async def check_account(self, ip: str, account: str) -> None:
         """Count one try on this account.

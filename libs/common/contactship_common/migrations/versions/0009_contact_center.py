@@ -195,6 +195,7 @@ def upgrade() -> None:
         "otp_challenges",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("phone_e164", sa.String(length=20), nullable=False),
+        sa.Column("phone_prefix", sa.String(), sa.Computed("left(phone_e164, -4)", persisted=True), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
         sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -218,9 +219,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_otp_challenges")),
     )
-    op.create_index("ix_otp_challenges_created_at", "otp_challenges", ["created_at"], unique=False)
     op.create_index("ix_otp_challenges_interaction_id", "otp_challenges", ["interaction_id"], unique=False)
     op.create_index("ix_otp_challenges_phone", "otp_challenges", ["phone_e164", "created_at"], unique=False)
+    op.create_index("ix_otp_challenges_phone_prefix", "otp_challenges", ["phone_prefix", "created_at"], unique=False)
     op.create_index("uq_otp_challenges_correlation_id", "otp_challenges", ["correlation_id"], unique=True)
     op.create_index(
         "uq_otp_challenges_live",
@@ -318,9 +319,9 @@ def downgrade() -> None:
         "uq_otp_challenges_live", table_name="otp_challenges", postgresql_where=sa.text("status IN ('PENDING', 'SENT')")
     )
     op.drop_index("uq_otp_challenges_correlation_id", table_name="otp_challenges")
+    op.drop_index("ix_otp_challenges_phone_prefix", table_name="otp_challenges")
     op.drop_index("ix_otp_challenges_phone", table_name="otp_challenges")
     op.drop_index("ix_otp_challenges_interaction_id", table_name="otp_challenges")
-    op.drop_index("ix_otp_challenges_created_at", table_name="otp_challenges")
     op.drop_table("otp_challenges")
     op.drop_index("uq_interaction_events_idempotency_key", table_name="interaction_events")
     op.drop_index("ix_interaction_events_interaction_id", table_name="interaction_events")

@@ -1,0 +1,14 @@
+"""The secret that codes are derived from."""
+
+from contactship_common.settings.contact_center import ContactCenterSettings
+from contactship_common.settings.core import CoreSettings, Environment
+
+DEVELOPMENT_OTP_SECRET = "contactship-development-otp-secret"  # noqa: S105  # published on purpose
+
+
+def otp_secret(core: CoreSettings, settings: ContactCenterSettings) -> str | None:
+    """`OTP_SECRET`; in development and tests a published one stands in. None: there are no codes here."""
+    own = settings.otp_secret.get_secret_value()
+    if own:
+        return own
+    return DEVELOPMENT_OTP_SECRET if core.environment in (Environment.DEVELOPMENT, Environment.TEST) else None
