@@ -2,7 +2,8 @@
 
 `kpi_meetings` repeats what counts of each meeting in one narrow row. The other three are sums of it whose rows are
 added up when they are read: a change appends rows (negative ones too), so writers never wait for each other, and
-`kpi_fold()` joins the rows of a key now and then. `kpi_rebuild()` makes everything again.
+`kpi_fold()` joins the rows of a key now and then. `kpi_rebuild()` makes everything again. The sums are integers of 4
+bytes, because PostgreSQL adds those up twice as fast as longer ones.
 """
 
 from datetime import date, datetime
@@ -61,11 +62,11 @@ class KpiSlot(SQLModel, table=True):
 
     id: int | None = _row_number()
     slot: datetime = utc_column(nullable=False)
-    total: int = Field(sa_type=sa.BigInteger)
-    closed: int = Field(sa_type=sa.BigInteger)
-    cancelled: int = Field(sa_type=sa.BigInteger)
-    timed: int = Field(sa_type=sa.BigInteger)
-    minutes: int = Field(sa_type=sa.BigInteger)
+    total: int
+    closed: int
+    cancelled: int
+    timed: int
+    minutes: int
 
 
 class KpiSellerDay(SQLModel, table=True):
@@ -76,13 +77,13 @@ class KpiSellerDay(SQLModel, table=True):
     id: int | None = _row_number()
     day: date
     seller_id: UUID
-    total: int = Field(sa_type=sa.BigInteger)
-    closed: int = Field(sa_type=sa.BigInteger)
-    timed: int = Field(sa_type=sa.BigInteger)
-    minutes: int = Field(sa_type=sa.BigInteger)
-    classified: int = Field(sa_type=sa.BigInteger)
-    positive: int = Field(sa_type=sa.BigInteger)
-    confidence: int = Field(sa_type=sa.BigInteger)
+    total: int
+    closed: int
+    timed: int
+    minutes: int
+    classified: int
+    positive: int
+    confidence: int
 
 
 class KpiLabelDay(SQLModel, table=True):
@@ -94,4 +95,4 @@ class KpiLabelDay(SQLModel, table=True):
     day: date
     category: str
     value: str
-    meetings: int = Field(sa_type=sa.BigInteger)
+    meetings: int

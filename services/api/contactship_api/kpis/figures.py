@@ -111,12 +111,12 @@ async def trends(session: AsyncSession, asked: Question, period: Period) -> list
     ]
 
 
-async def engagement(session: AsyncSession, asked: Question) -> Engagement:
+async def engagement(session: AsyncSession, asked: Question, by_seller: BySeller) -> Engagement:
     of = await sums.clients(session, asked)
     return Engagement(
         unique_clients=of.met,
         active_clients_this_month=of.active,
-        average_meetings_per_client=average(of.meetings, of.met) or 0.0,
+        average_meetings_per_client=average(_counted(asked, by_seller).total, of.met) or 0.0,
         clients_with_positive_sentiment=of.positive,
         clients_with_negative_sentiment=of.negative,
         new_clients_this_month=of.new,

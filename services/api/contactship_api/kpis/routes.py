@@ -73,7 +73,7 @@ def configured(categories: tuple[Category, ...]) -> Kpis:
                 overview=await figures.overview(session, asked, by_seller),
                 sellers_performance=await figures.performance(session, asked, by_seller),
                 meetings_trends=await figures.trends(session, asked, Period.MONTHLY),
-                clients_engagement=await figures.engagement(session, asked),
+                clients_engagement=await figures.engagement(session, asked, by_seller),
                 clients_analysis=analysis_out(**analysed),
             )
 
@@ -136,7 +136,7 @@ def configured(categories: tuple[Category, ...]) -> Kpis:
         """
 
         async def read(session: AsyncSession) -> Out:
-            return await figures.engagement(session, asked)
+            return await figures.engagement(session, asked, await sums.sellers(session, asked))
 
         return await _answer(gateway, "engagement", asked, read)
 

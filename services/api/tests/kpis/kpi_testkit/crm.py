@@ -101,7 +101,7 @@ class Crm:
                     row.model_dump(by_alias=True) for row in await figures.performance(session, asked, by_seller)
                 ],
                 "trends": [row.model_dump(by_alias=True) for row in await figures.trends(session, asked, period)],
-                "engagement": (await figures.engagement(session, asked)).model_dump(by_alias=True),
+                "engagement": (await figures.engagement(session, asked, by_seller)).model_dump(by_alias=True),
                 "analysis": {
                     name: [share.model_dump(by_alias=True) for share in value] if isinstance(value, list) else value
                     for name, value in analysis.items()
