@@ -39,7 +39,7 @@ async def newest_corrections(session: AsyncSession, meeting_id: UUID) -> dict[st
             col(AIFeedback.has_correction),
         )
         .ext(distinct_on(col(AIFeedback.field)))
-        .order_by(col(AIFeedback.field), col(AIFeedback.id).desc())
+        .order_by(col(AIFeedback.field), col(AIFeedback.created_at).desc(), col(AIFeedback.id).desc())
     )
     return {row.field: row.corrected_value for row in await session.execute(statement)}
 

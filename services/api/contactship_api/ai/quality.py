@@ -33,7 +33,7 @@ async def read(
         sa.select(*columns, _model_is_right.label("right"), col(AIFeedback.has_correction))
         .where(col(AIFeedback.model).is_not(None))
         .ext(distinct_on(*answer))
-        .order_by(*answer, col(AIFeedback.id).desc())
+        .order_by(*answer, col(AIFeedback.created_at).desc(), col(AIFeedback.id).desc())
     )
     if since is not None:
         newest = newest.where(col(AIFeedback.created_at) >= since)

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StrictBool, StrictStr, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from contactship_api.http.schemas import In, Line, Out, UtcTime
 
@@ -25,7 +26,21 @@ class Verdict(StrEnum):
     WRONG = "wrong"
 
 
-CorrectedText = Annotated[StrictStr, StringConstraints(max_length=60)]
+_LONGEST_VALUE = 60
+
+
+def _label(value: Any) -> Any:
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) <= _LONGEST_VALUE):
+        return value
+    raise PydanticCustomError("label_type", "Should be one of the field's values: text, true, false or null")
+
+
+# Not a union: its errors would name its branches instead of the field.
+CorrectedValue = Annotated[
+    Any,
+    AfterValidator(_label),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": _LONGEST_VALUE}, {"type": "boolean"}, {"type": "null"}]}),
+]
 
 
 class FeedbackIn(In):
@@ -58,7 +73,7 @@ class FeedbackIn(In):
     subject_id: UUID
     field: Annotated[Line, Field(min_length=1, max_length=64)] | None = None
     verdict: Verdict
-    corrected_value: StrictBool | CorrectedText | None = None
+    corrected_value: CorrectedValue = None
 
     @property
     def corrects(self) -> bool:

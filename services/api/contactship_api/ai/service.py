@@ -68,6 +68,8 @@ async def give(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> AIFeedback:
         prompt=judged.prompt,
         prompt_version=judged.prompt_version,
         actor=who.actor,
+        # The moment under the subject's lock, by the one clock that all gateways share: it says which is the newest.
+        created_at=sa.func.clock_timestamp(),  # type: ignore[arg-type]
     )
     uow.session.add(row)
     await uow.session.flush()

@@ -84,6 +84,15 @@ async def test_the_newest_correction_counts_and_a_confirmation_keeps_it(api: Api
     assert (await current(sql, meeting))["labels"]["region"] == "africa"
 
 
+async def test_the_newest_is_told_by_the_databases_clock_and_not_by_a_gateways(api: Api, sql: Sql) -> None:
+    meeting = await make_meeting(api, region="asia")
+    await give(api, about(meeting, "region", correctedValue="europe"))
+    await sql("UPDATE ai_feedback SET id = 'ffffffff-89a4-7b6e-9f1a-3a5b7c9d1e2f'")  # a gateway whose clock is ahead
+    await give(api, about(meeting, "region", correctedValue="africa"))
+    await reclassify(api, meeting, region="asia")
+    assert (await current(sql, meeting))["labels"]["region"] == "africa"
+
+
 async def test_a_verdict_without_a_value_changes_nothing_shown(api: Api, sql: Sql) -> None:
     meeting = await make_meeting(api, region="asia")
     for body in (about(meeting, "region", "wrong"), about(meeting, "region", "correct"), about(meeting)):
@@ -98,7 +107,7 @@ async def test_a_correction_and_a_new_classification_at_once_lose_nothing(api: A
     corrections = [give(api, about(meeting, "region", correctedValue=value)) for value in values]
     runs = [reclassify(api, meeting, region="asia", companySize="small") for _ in values]
     await asyncio.gather(*(step for pair in zip(corrections, runs, strict=True) for step in pair))
-    [newest] = await sql("SELECT corrected_value FROM ai_feedback ORDER BY id DESC LIMIT 1")
+    [newest] = await sql("SELECT corrected_value FROM ai_feedback ORDER BY created_at DESC LIMIT 1")
     row = await current(sql, meeting)
     assert row["corrected_fields"] == ["region"]
     assert row["labels"]["region"] == newest["corrected_value"]
@@ -143,6 +152,12 @@ async def test_what_cannot_be_said_about_a_meeting(api: Api) -> None:
 )  # fmt: skip
 async def test_what_makes_no_sense_is_422(shared_api: Api, change: dict[str, Any]) -> None:
     assert_problem(await shared_api.post(FEEDBACK, json=about(NOBODY, "region") | change), 422, "validation_failed")
+
+
+async def test_a_value_of_another_type_is_named_by_its_field(shared_api: Api) -> None:
+    answer = await shared_api.post(FEEDBACK, json=about(NOBODY, "region", correctedValue=7))
+    [error] = assert_problem(answer, 422, "validation_failed")["errors"]
+    assert error["path"] == "body.correctedValue"
 
 
 async def test_a_leads_summary_can_be_judged_and_not_corrected(api: Api, sql: Sql) -> None:
