@@ -49,3 +49,16 @@ async def test_a_delivery_that_is_cancelled_has_failed(api: Api, sql: Sql) -> No
     row = await delivery(sql)
     assert (row["status"], row["task_status"]) == ("failed", "cancelled")
     assert row["finished_at"] is not None
+
+
+async def test_deleting_a_meeting_tells_those_who_wait_for_its_classification(api: Api, sql: Sql) -> None:
+    client = (await api.post("/api/v1/clients", json={"name": "Ana", "email": "ana@example.com"})).json()
+    seller = (await api.post("/api/v1/sellers", json={"name": "Toro", "email": "toro@example.com"})).json()
+    body = {"clientId": client["id"], "sellerId": seller["id"], "meetingAt": "2024-03-15T15:00:00Z"}
+    meeting = (await api.post("/api/v1/meetings", json=body)).json()
+    async with unit_of_work(api.gateway.runtime) as uow:
+        task = uow.enqueue(ClassifyMeeting(meeting_id=UUID(meeting["id"])))
+        await uow.flush()
+        await callbacks.want(uow, task.id, URL)
+    assert (await api.delete(f"/api/v1/meetings/{meeting['id']}")).status_code == 204
+    assert (await delivery(sql))["event_type"] == "task.cancelled"

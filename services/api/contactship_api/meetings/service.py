@@ -14,6 +14,7 @@ from contactship_common.clients import touch_leads_of_clients
 from contactship_common.errors import ClientUnknown, MeetingNotFound, SellerInactive, SellerUnknown
 from contactship_common.models import Client, Meeting, MeetingStatus, Seller
 from contactship_common.models.base import new_id
+from contactship_common.outbound import callbacks
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
 
@@ -103,7 +104,9 @@ async def delete(uow: UnitOfWork, who: Principal, meeting_id: UUID, if_match: st
         PreconditionFailed: `If-Match` names another state.
     """
     meeting = await _lock(uow, who, meeting_id, if_match)
-    uow.task_ended(*await store.cancel_of_subject(uow.session, meeting_id))
+    cancelled = await store.cancel_of_subject(uow.session, meeting_id)
+    uow.task_ended(*cancelled)
+    await callbacks.publish(uow, cancelled)
     await uow.session.execute(sa.delete(Meeting).where(col(Meeting.id) == meeting_id))
     await touch_leads_of_clients(uow, [meeting.client_id])
     uow.audit("meeting.delete", "meeting", meeting_id)
