@@ -55,22 +55,43 @@ _LINK_TO_LEADS = sa.text("""
 """)
 
 
+# A client and a lead who appear at the same moment do not see each other's rows, so both would stay alone. Clients and
+# leads with the same e-mail or phone take turns (leads share theirs: they do not look for each other); the later one
+# sees what the earlier one has committed. In the order of the keys, so that two of these never wait for each other.
+_CLIENTS_TURN = sa.text("""
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended(value, 7205) AS key
+          FROM clients CROSS JOIN LATERAL (VALUES (email), (phone_e164)) AS of_client(value)
+         WHERE id = ANY(:ids) AND value IS NOT NULL ORDER BY key) AS keys
+""")
+_LEADS_TURN = sa.text("""
+    SELECT pg_advisory_xact_lock_shared(key) FROM (
+        SELECT hashtextextended(value, 7205) AS key
+          FROM (SELECT email AS value FROM leads WHERE id = ANY(:ids) AND email IS NOT NULL
+                UNION SELECT phone_e164 FROM lead_phones WHERE lead_id = ANY(:ids)) AS of_lead ORDER BY key) AS keys
+""")
+_MOST_IN_TURN = 16
+"""Beyond that it is an import, which would hold thousands of locks; whom it misses is found at their next change."""
+
+
 async def link_clients(uow: UnitOfWork, client_ids: Iterable[UUID]) -> None:
     """Find the lead of each of these clients again: the one with the same e-mail, else the one that answers the same
     phone, else none. For clients that are new or whose e-mail or phone changed; they must be flushed."""
-    await _link(uow, _LINK_CLIENTS, client_ids)
+    await _link(uow, _CLIENTS_TURN, _LINK_CLIENTS, client_ids)
 
 
 async def link_clients_to(uow: UnitOfWork, lead_ids: Iterable[UUID]) -> None:
     """Link the clients that these leads are, by e-mail first, else by phone. For leads that are new or whose e-mail or
-    phone changed; they must be flushed. One statement, whatever the number of leads."""
-    await _link(uow, _LINK_TO_LEADS, lead_ids)
+    phone changed; they must be flushed. One linking statement, whatever the number of leads."""
+    await _link(uow, _LEADS_TURN, _LINK_TO_LEADS, lead_ids)
 
 
-async def _link(uow: UnitOfWork, statement: sa.TextClause, ids: Iterable[UUID]) -> None:
+async def _link(uow: UnitOfWork, turn: sa.TextClause, statement: sa.TextClause, ids: Iterable[UUID]) -> None:
     wanted = list(ids)
     if not wanted:
         return
+    if len(wanted) <= _MOST_IN_TURN:
+        await uow.session.execute(turn, {"ids": wanted})
     changed = (await uow.session.execute(statement, {"ids": wanted})).all()
     # A client without meetings adds nothing to what the model is told.
     await touch_lead_facts(uow, (lead for row in changed if row.has_meetings for lead in (row.before, row.after)))

@@ -1,5 +1,6 @@
 """Which lead a client is, and what the lead shows of its client's meetings."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -91,6 +92,17 @@ async def test_a_merge_moves_clients_and_a_deleted_lead_lets_them_go(api: Api) -
     assert await lead_of(api, client) == target["id"]
     assert (await api.delete(f"{LEADS}/{target['id']}")).status_code == 204
     assert await lead_of(api, client) is None
+
+
+async def test_a_client_and_a_lead_who_appear_at_the_same_moment_find_each_other(api: Api, sql: Sql) -> None:
+    makers: list[Any] = []
+    for number in range(25):
+        email = f"twin{number}@example.com"
+        makers += [make_client(api, email=email), make_lead(api, email=email)]
+        phone = f"+54 9 341 21000{number:02}"
+        makers += [make_lead(api, phone=phone), make_client(api, phone=phone)]
+    await asyncio.gather(*makers)
+    assert await sql("SELECT email, phone FROM clients WHERE lead_id IS NULL") == []
 
 
 async def fresh(api: Api, sql: Sql, lead_id: str) -> bool:
