@@ -74,6 +74,11 @@ chaos: $(INSTALLED) ## faults and load at full length; takes minutes, one test a
 cov: $(INSTALLED) ## all tests with line coverage; htmlcov/index.html
 	@$(STACK) test --cov=libs --cov=services --cov-report=term --cov-report=html $(ARGS)
 
+##@ Measuring
+.PHONY: bench
+bench: $(INSTALLED) ## measure on production-like servers of its own, into bench/RESULTS.md (ARGS="kpis")
+	@$(BIN)/python -m bench $(ARGS)
+
 ##@ Database and tasks
 .PHONY: migrate revision psql tasks admin
 migrate: $(INSTALLED) ## bring the database to the newest schema
