@@ -4,11 +4,13 @@ from contextlib import AsyncExitStack
 
 from contactship_common.outbound.client import OutboundClient
 from contactship_common.runtime import Runtime
-from contactship_common.settings import DeliverySettings
-from contactship_common.tasks.catalog import DeliverOutbound
+from contactship_common.settings import ContactCenterSettings, DeliverySettings
+from contactship_common.tasks.catalog import DeliverOutbound, SendDelivery, SettleDelivery
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.worker import run_worker
 from contactship_delivery_worker.handlers.deliver_outbound import DeliverOverHttp
+from contactship_delivery_worker.handlers.send_delivery import DeliverySettler, MessageSender
+from contactship_delivery_worker.senders.build import build_senders
 
 THREADS = 64
 
@@ -18,7 +20,15 @@ def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandl
     settings = DeliverySettings()
     client = OutboundClient(allow=runtime.settings.outbound_networks, timeout_seconds=settings.outbound_timeout)
     stack.push_async_callback(client.aclose)
-    return {DeliverOutbound.KIND: DeliverOverHttp(client, runtime.settings, settings)}
+    contact_center = ContactCenterSettings()
+    senders = build_senders(runtime.settings, contact_center)
+    for sender in senders.values():
+        stack.push_async_callback(sender.aclose)
+    return {
+        DeliverOutbound.KIND: DeliverOverHttp(client, runtime.settings, settings),
+        SendDelivery.KIND: MessageSender(runtime.settings, contact_center, senders),
+        SettleDelivery.KIND: DeliverySettler(),
+    }
 
 
 def main() -> None:
