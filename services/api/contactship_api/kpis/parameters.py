@@ -98,7 +98,7 @@ def question(
         RangeReversed: `from` lies after `to`.
     """
     zone = _zone(tz)
-    start = end = None
+    start = end = last = None
     name, text = _one_of("from", from_, "startDate", start_date)
     if text:
         given = _moment(name, text, zone)
@@ -106,8 +106,10 @@ def question(
     name, text = _one_of("to", to, "endDate", end_date)
     if text:
         given = _moment(name, text, zone)
-        end = after(_in_utc(given)) if isinstance(given, datetime) else day_ends(given, zone)
-    if start is not None and end is not None and start > end:
+        last = _in_utc(given) if isinstance(given, datetime) else day_begins(given, zone)
+        end = after(last) if isinstance(given, datetime) else day_ends(given, zone)
+    # A day that a zone skipped (Apia, 2011-12-30) begins when it ends; asking for it is no mistake.
+    if start is not None and last is not None and end is not None and start >= end and start > last:
         raise RangeReversed
     return Question(datetime.now(UTC), zone, start, end, seller_id)
 

@@ -23,6 +23,8 @@ SOME_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
         f"sellerId={SOME_ID}&from=2024-01-01T00:00:00.000001Z&to=2024-01-01", "from=&to=&sellerId=" + SOME_ID,
         "from=2024-01-01&startDate=2024-01-01", "from=9999-12-31&to=9999-12-31&tz=Etc/GMT%2B12",
         "from=0001-01-01&to=0001-01-01&tz=Etc/GMT-14", "from=9999-12-31T23:59:59.999999Z",
+        "from=9999-12-31T23:59:59.999999Z&to=9999-12-31T23:59:59.999999Z", "from=2024-01-01T10:00:00Z&to=2024-01-01",
+        "from=2011-12-30&to=2011-12-30&tz=Pacific/Apia",
     ],
 )  # fmt: skip
 async def test_every_endpoint_answers_on_an_empty_database(shared_api: Api, path: str, query: str) -> None:
