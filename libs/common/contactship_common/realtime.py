@@ -1,16 +1,14 @@
 """Events to connected browsers, from any process: published on Redis, handed on by the gateways.
 
-Best effort by design: what an event says can always be read over REST. python-socketio's own wire format is used, so
-that its server hands on what other processes emit.
+Best effort by design: what an event says can always be read over REST.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
-from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from contactship_common.redis_edge import RedisEdge
 
@@ -26,21 +24,24 @@ class Event:
     rooms: Sequence[str]
 
 
-class Emitter(AsyncPubSubManager):  # type: ignore[misc]  # the library has no types
-    """Emits only; the gateway's own manager also listens. A Redis that is away costs nothing but the event."""
+class Emitter:
+    """Publishes; the gateway's own also serves its sockets. A Redis that is away costs nothing but the event.
 
-    def __init__(self, redis: RedisEdge, *, write_only: bool = True) -> None:
-        super().__init__(channel=CHANNEL, write_only=write_only)
+    On the channel stand `{origin, event, data, rooms}` and `{origin, accessChanged}`, by which `origin` knows its own.
+    """
+
+    def __init__(self, redis: RedisEdge) -> None:
+        self.origin = uuid4().hex
         self._redis = redis
 
     async def send(self, event: Event) -> None:
         """Emit one event to all its rooms at once."""
-        await self.emit(event.name, event.data, room=list(event.rooms))
+        await self._publish({"event": event.name, "data": event.data, "rooms": list(event.rooms)})
 
     async def access_changed(self, user_id: UUID) -> None:
         """Have every gateway look at once at what this person may still do."""
-        await self._publish({"method": "access_changed", "user": str(user_id)})
+        await self._publish({"accessChanged": str(user_id)})
 
-    async def _publish(self, data: dict[str, Any]) -> None:
-        message = orjson.dumps(data)
-        await self._redis.attempt("realtime", lambda client: client.publish(CHANNEL, message))
+    async def _publish(self, message: dict[str, Any]) -> None:
+        encoded = orjson.dumps({"origin": self.origin, **message})
+        await self._redis.attempt("realtime", lambda client: client.publish(CHANNEL, encoded))

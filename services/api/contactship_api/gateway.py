@@ -21,7 +21,7 @@ class Gateway:
         self.login_limits = LoginLimits(settings, self.runtime.redis)
         self.waiter = TaskWaiter(core.redis_url)
         self.realtime = RealtimeServer(settings, self.runtime, self.authenticator)
-        self.runtime.realtime = self.realtime.manager
+        self.runtime.realtime = self.realtime.relay
 
     async def open(self) -> None:
         await self.runtime.open()

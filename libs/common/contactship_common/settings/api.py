@@ -135,6 +135,14 @@ class ApiSettings(SettingsGroup):
     socket_typing_seconds: float = setting(
         10.0, "SOCKET_TYPING_SECONDS", unit="seconds", gt=0, le=300, about="Typing stops by itself after this long."
     )
+    socket_sweep_seconds: float = setting(
+        30.0,
+        "SOCKET_SWEEP_SECONDS",
+        unit="seconds",
+        gt=0,
+        le=60,
+        about="How often every Socket.IO client's token, role and login are looked at again.",
+    )
     search_timeout_ms: int = setting(
         2_000,
         "SEARCH_TIMEOUT_MS",
