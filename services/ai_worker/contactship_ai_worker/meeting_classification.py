@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
@@ -20,6 +20,7 @@ TRANSCRIPT_CHARS = 48_000
 LIMITS = Limits(text_chars=TRANSCRIPT_CHARS, input_chars=2 * TRANSCRIPT_CHARS)
 MAX_OUTPUT_TOKENS = 2_048
 _CUT = "\n[…]\n"
+_WORD_CUT_OFF, _CUT_OFF_WORD = re.compile(r"\s\S{0,80}$"), re.compile(r"^\S{0,80}\s")
 
 # A full stop behind a short word is mostly an abbreviation ("Sr. Paz", "S.A. Chile", "EE. UU."): better to let a third
 # sentence pass than to refuse two.
@@ -43,6 +44,8 @@ class FixedOutput(OutputModel):
     The names are those of the API: the model's answer is stored under them.
     """
 
+    asked_categories: ClassVar[tuple[Category, ...]] = ()
+
     # The texts come first: a model that has written down what happened chooses better.
     summary: Annotated[PlainText, AfterValidator(_few_sentences)] = Field(
         min_length=10, max_length=600, description="One or two sentences: who they are, what they need, how it ended."
@@ -64,7 +67,9 @@ def output_model(categories: Sequence[Category]) -> type[FixedOutput]:
         category.name: (Literal[tuple(category.values)] | None, Field(description=category.about))
         for category in categories
     }
-    return create_model("MeetingClassificationAnswer", __base__=FixedOutput, **fields)
+    model = create_model("MeetingClassificationAnswer", __base__=FixedOutput, **fields)
+    model.asked_categories = tuple(categories)
+    return model
 
 
 class MeetingFacts(BaseModel):
@@ -83,7 +88,9 @@ def facts_of(transcript: str, seller_notes: str | None) -> MeetingFacts:
     """Of a transcript that is too long the beginning and the end stay: who they are, and how it ended."""
     if len(transcript) > TRANSCRIPT_CHARS:
         half = (TRANSCRIPT_CHARS - len(_CUT)) // 2
-        transcript = f"{transcript[:half].rpartition(' ')[0]}{_CUT}{transcript[-half:].partition(' ')[2]}"
+        # At a blank, where there is one near: half a phone number would no longer be recognised and masked.
+        beginning, end = _WORD_CUT_OFF.sub("", transcript[:half]), _CUT_OFF_WORD.sub("", transcript[-half:])
+        transcript = f"{beginning}{_CUT}{end}"
     return MeetingFacts(transcript=transcript, seller_notes=(seller_notes or "").strip() or None)
 
 

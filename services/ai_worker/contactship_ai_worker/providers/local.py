@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from contactship_ai_worker.providers.base import BadRequest, InvalidAnswer, ModelRequest, Repair, Reply, T, Usage
 from contactship_common.settings.ai import Language
 
-Rules = Callable[[Mapping[str, Any], Language], BaseModel]
+Rules = Callable[[Mapping[str, Any], Language, type[BaseModel]], BaseModel]
+"""Facts, language and output model to an answer; where the model is configured, its fields say what is asked."""
 
 
 class LocalProvider:
@@ -26,7 +27,7 @@ class LocalProvider:
         if rules is None:
             raise BadRequest("no_local_rules")
         try:
-            answer = rules(request.facts, self._language)
+            answer = rules(request.facts, self._language, request.output_model)
             return Reply(request.output_model.model_validate_json(answer.model_dump_json()), Usage())
         except ValidationError:
             raise InvalidAnswer(repair=Repair("", "The rules broke the output model.")) from None
