@@ -41,6 +41,7 @@ class Aliases:
             received = scope["path"]
             path = canonical(scope["method"], received)
             scope["contactship.path"] = received
+            scope["contactship.raw_path"] = scope["raw_path"]
             if path != received:
                 scope["path"] = path
                 scope["raw_path"] = path.encode("utf-8", "surrogateescape")

@@ -34,6 +34,7 @@ _UNLIMITED = "__contactship_unlimited__"
 _CACHE_KEY = "__contactship_cache_key__"
 _PROBLEMS = "__contactship_problems__"
 _STREAMS_BODY = "__contactship_streams_body__"
+_ANY_QUERY = "__contactship_any_query__"
 
 
 def public(endpoint: F) -> F:
@@ -51,6 +52,12 @@ def unlimited(endpoint: F) -> F:
 def streams_body(endpoint: F) -> F:
     """This endpoint reads its body itself, as it arrives."""
     setattr(endpoint, _STREAMS_BODY, True)
+    return endpoint
+
+
+def any_query(endpoint: F) -> F:
+    """Callers choose their own query parameters, as webhooks do."""
+    setattr(endpoint, _ANY_QUERY, True)
     return endpoint
 
 
@@ -129,6 +136,7 @@ class ApiRoute(APIRoute):
         key_of: Callable[[dict[str, str]], str | None] | None = getattr(self.endpoint, _CACHE_KEY, None)
         has_body = self.body_field is not None
         streams_body = getattr(self.endpoint, _STREAMS_BODY, False)
+        any_query = getattr(self.endpoint, _ANY_QUERY, False)
 
         async def handle(request: Request) -> Response:
             gateway: Gateway = request.app.state.gateway
@@ -153,7 +161,8 @@ class ApiRoute(APIRoute):
                 raise refused
             if requirement is not None:
                 requirement.check(principal)
-            _check_query(request, query_names)
+            if not any_query:
+                _check_query(request, query_names)
             if has_body:
                 await decode_into(request)
             elif not streams_body:
