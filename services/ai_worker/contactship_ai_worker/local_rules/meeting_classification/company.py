@@ -187,8 +187,6 @@ def _place_weight(text: Text, hit: Hit, kind: str) -> float:
     nearest = before[-1] if before else ""
     at = cue_words("place_words")
     located = nearest in at or (nearest in ("la", "el", "the", "ciudad") and len(before) > 1 and before[-2] in at)
-        len(before) > 1 and before[-2] in cue_words("place_words") and nearest in ("la", "el", "the", "ciudad")
-    )
     if kind != "people" and not is_name:
         return 0.0
     if kind == "shared" and not (located or nearest in cue_words("of_words")):

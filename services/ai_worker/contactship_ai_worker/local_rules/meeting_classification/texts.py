@@ -15,11 +15,12 @@ _QUOTE_CHARS = 220
 
 _WILL_DO = re.compile(
     r"\b(?:le|les|lo|la|te) (?:mando|envio|respondo|llamo|escribo|llevo|dejo|paso|preparo|confirmo|marco|cotizo|"
-    r"prometi|adelanto|armo|comparto|agendo|visito)\b|\bqued(?:e|amos|aron?|o) (?:en|de|pendiente)\b|\bllamo el\b|\bseguimos\b|"
-    r"\bvolvemos\b|\bnos (?:juntamos|vemos|reunimos)\b|\b(?:la )?proxima semana\b|\bsemana entrante\b|"
-    r"\bpasado manana\b|\b(?:arrancamos|empezamos|partimos|empiezan|arranca)\b|\bme pidio\b|\bpidio (?:ver|que|desglosar)\b|\bhay que\b|"
-    r"\bdebo\b|\btengo que\b|\b(?:i|we) (?:will|agreed|promised|owe)\b|\bnext (?:week|step|time|month)\b|\bfollow up\b|"
-    r"\bsend (?:him|her|them)\b|\b(?:rollout|onboarding) (?:is|begins|starts)\b|\b(?:y|,) manana\b|\btomorrow\b"
+    r"prometi|adelanto|armo|comparto|agendo|visito)\b|\bqued(?:e|amos|aron?|o) (?:en|de|pendiente)\b|\bllamo el\b|"
+    r"\bseguimos\b|\bvolvemos\b|\bnos (?:juntamos|vemos|reunimos)\b|\b(?:la )?proxima semana\b|\bsemana entrante\b|"
+    r"\bpasado manana\b|\b(?:arrancamos|empezamos|partimos|empiezan|arranca)\b|\bme pidio\b|\bhay que\b|\bdebo\b|"
+    r"\bpidio (?:ver|que|desglosar)\b|\btengo que\b|\b(?:i|we) (?:will|agreed|promised|owe)\b|\bfollow up\b|"
+    r"\bnext (?:week|step|time|month)\b|\bsend (?:him|her|them)\b|\b(?:rollout|onboarding) (?:is|begins|starts)\b|"
+    r"(?:\by|,) manana\b|\btomorrow\b"
 )
 
 _PHRASES: dict[str, dict[str, str]] = {
