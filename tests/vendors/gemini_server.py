@@ -13,6 +13,11 @@ _ERRORS: dict[str, tuple[int, str, str]] = {
         "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
     ),
     "schema_refused": (400, "INVALID_ARGUMENT", "Invalid JSON payload received. Unknown name \"responseSchema\"."),
+    "schema_too_large": (
+        400, "INVALID_ARGUMENT",
+        "The specified schema produces a constraint that has too many states for serving. Typical causes of this error "
+        "are schemas with lots of text, schemas with long array length limits, or schemas using complex value matchers.",
+    ),
     "bad_key": (400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
     "precondition": (400, "FAILED_PRECONDITION", "User location is not supported for the API use."),
     "unauthorized": (401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
@@ -44,7 +49,9 @@ class GeminiServer(VendorServer):
         return "\n\n".join(part.get("text", "") for content in contents for part in content.get("parts", []))
 
     def applies(self, say: Say, body: Body) -> bool:
-        return say.kind != "schema_refused" or "responseSchema" in body.get("generationConfig", {})
+        return say.kind not in ("schema_refused", "schema_too_large") or "responseSchema" in body.get(
+            "generationConfig", {}
+        )
 
     def answer(self, say: Say, path: str, body: Body) -> Answer:
         if say.kind == "hang":

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from classify_testkit import Desk, open_desk
 from handler_testkit import Handlers
 from vendors.ai_bench import Benches
 from vendors.gemini_server import GeminiServer
@@ -45,3 +46,11 @@ async def handlers(database_url: str, redis_url: str) -> AsyncIterator[Handlers]
     async with await Handlers.connect(database_url) as connection:
         yield Handlers(runtime, connection)
     await runtime.close()
+
+
+@pytest.fixture(params=["openai", "gemini"])
+async def desk(
+    request: pytest.FixtureRequest, handlers: Handlers, openai_vendor: OpenAIServer, gemini_vendor: GeminiServer
+) -> AsyncIterator[Desk]:
+    async with open_desk(request.param, handlers, openai_vendor, gemini_vendor) as made:
+        yield made

@@ -40,7 +40,11 @@ _BLOCKED = {
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "IMAGE_SAFETY",
 }  # fmt: skip
 _CONTEXT = re.compile(r"token count.{0,80}exceeds|too (long|large)|exceeds the maximum", re.I | re.S)
-_SCHEMA = re.compile(r"response_?schema|response_?mime_?type|json mode|generation_config", re.I)
+# The last one is a schema with more values and limits than Gemini can hold: "The specified schema produces a constraint
+# that has too many states for serving."
+_SCHEMA = re.compile(
+    r"response_?schema|response_?mime_?type|json mode|generation_config|schema produces a constraint", re.I
+)
 
 
 class GeminiProvider:

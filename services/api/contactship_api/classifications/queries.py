@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -67,7 +68,9 @@ def conditions(
     """The conditions on classifications, and those on their meetings."""
     own: list[Any] = [col(MeetingClassification.is_current)]
     if labels:
-        own.append(col(MeetingClassification.labels).op("@>")(sa.literal(dict(labels), JSONB)))
+        # As text that is cast: a JSONB value cannot be written out where a long list's total is estimated.
+        wanted = sa.cast(sa.literal(orjson.dumps(dict(labels)).decode(), sa.Text), JSONB)
+        own.append(col(MeetingClassification.labels).op("@>")(wanted))
     for column, value in (
         (MeetingClassification.urgency, query.urgency),
         (MeetingClassification.language, query.language),
