@@ -80,7 +80,7 @@ bench: $(INSTALLED) ## measure on production-like servers of its own, into bench
 	@$(BIN)/python -m bench $(ARGS)
 
 ##@ Database and tasks
-.PHONY: migrate revision psql tasks admin
+.PHONY: migrate revision psql tasks admin eval
 migrate: $(INSTALLED) ## bring the database to the newest schema
 	@$(STACK) migrate
 
@@ -95,6 +95,9 @@ tasks: $(INSTALLED) ## what waits, runs and failed
 
 admin: $(INSTALLED) ## make or reset an administrator: make admin EMAIL=you@example.com
 	@$(STACK) admin $(EMAIL) $(ARGS)
+
+eval: $(INSTALLED) ## how often classification agrees with labels, field by field (ARGS="--provider openai --half b")
+	@$(BIN)/python -m contactship_ai_worker.evaluate $(ARGS)
 
 ##@ Housekeeping
 .PHONY: lock clean clean-data
