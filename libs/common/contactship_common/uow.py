@@ -88,6 +88,7 @@ class UnitOfWork:
             if max_wait_seconds is None or row["max_wait"] is None:
                 # Brought forward, as the database does it between transactions; only two debounces move the run.
                 delay_seconds = min(row["delay"], delay_seconds)
+                row["max_wait"] = None
             row["delay"] = delay_seconds
             return ref
         self._tasks[key] = (

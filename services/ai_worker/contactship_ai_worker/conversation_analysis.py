@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contactship_ai_worker.lead_summary import PlainText
 from contactship_ai_worker.providers.base import OutputModel
-from contactship_common.models import Priority
+from contactship_common.models import ContentType, Message, Priority
 
 PROMPT_NAME = "conversation_analysis"
 MESSAGES_AT_MOST = 30
@@ -61,3 +61,11 @@ class ConversationAnalysisOutput(OutputModel):
     tags: Annotated[list[Tag], AfterValidator(_no_repeats)] = Field(
         min_length=1, max_length=5, description="1 to 5 short lower-case topics."
     )
+
+
+def told(message: Message) -> str:
+    """A message as the model reads it: media are named, never fetched."""
+    text = message.content_text or ""
+    if message.content_type == ContentType.TEXT:
+        return text
+    return f"[{message.content_type.lower()}] {text}".strip()

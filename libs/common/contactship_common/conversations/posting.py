@@ -45,17 +45,19 @@ class Posted:
     assigned_agent_id: UUID | None
 
 
-# The conversation's row lock comes first and gives the seq: commit order is seq order. Times never run backwards
-# within a conversation, whatever the transactions' start times.
+# The conversation's row lock comes first and gives the seq: commit order is seq order. A message has one time wherever
+# it stands, and times never run backwards within a conversation: a statement that waited for the lock takes the time
+# of the one before it.
 _POST = sa.text("""
 WITH c AS (
     UPDATE conversations SET
            last_seq = last_seq + 1,
-           last_message_at = greatest(clock_timestamp(), last_message_at),
+           last_message_at = greatest(statement_timestamp(), last_message_at),
            last_message_sender_type = :sender_type,
            last_lead_seq = CASE WHEN :sender_type = 'LEAD' THEN last_seq + 1 ELSE last_lead_seq END,
            last_agent_seq = CASE WHEN :sender_type = 'AGENT' THEN last_seq + 1 ELSE last_agent_seq END,
-           last_agent_reply_at = CASE WHEN :sender_type = 'AGENT' THEN clock_timestamp() ELSE last_agent_reply_at END,
+           last_agent_reply_at = CASE WHEN :sender_type = 'AGENT' THEN greatest(statement_timestamp(), last_message_at)
+                                      ELSE last_agent_reply_at END,
            unread_count = unread_count + CASE WHEN :sender_type = 'LEAD' THEN 1 ELSE 0 END,
            updated_at = clock_timestamp()
      WHERE id = :conversation_id AND status <> 'CLOSED'

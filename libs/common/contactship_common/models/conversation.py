@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from contactship_common.models.base import id_column, utc_column
@@ -86,6 +86,7 @@ class Conversation(SQLModel, table=True):
         sa.Index("ix_conversations_activity_at", "activity_at", "id"),
         sa.Index("ix_conversations_assigned_agent_id", "assigned_agent_id", "activity_at", "id"),
         sa.Index("ix_conversations_status", "status", "activity_at", "id"),
+        sa.Index("ix_conversations_channel", "channel", "activity_at", "id"),
         sa.Index("ix_conversations_ai_priority", "ai_priority", "activity_at", "id"),
         sa.Index("ix_conversations_unreplied", "activity_at", "id", postgresql_where=sa.text("unreplied")),
         sa.Index("ix_conversations_ai_tags", "ai_tags", postgresql_using="gin"),
@@ -119,7 +120,8 @@ class Conversation(SQLModel, table=True):
     )
     ai_summary: str | None = Field(default=None, max_length=200)
     ai_priority: str | None = None
-    ai_tags: list[str] = Field(default_factory=list, sa_type=JSONB)
+    # An array and not JSON: the planner knows how common each element is, and so whether to walk or to look it up.
+    ai_tags: list[str] = Field(default_factory=list, sa_type=ARRAY(sa.Text))
     ai_updated_at: datetime | None = utc_column()
     analysed_up_to: int = 0
     created_at: datetime = utc_column(default_now=True)
@@ -136,6 +138,8 @@ class Message(SQLModel, table=True):
         _one_of("content_type", ContentType),
         _one_of("status", MessageStatus),
         sa.Index("uq_messages_seq", "conversation_id", "seq", unique=True),
+        # A lead's timeline and what its summary is made from.
+        sa.Index("ix_messages_created_at", "conversation_id", "created_at", "id"),
         sa.Index(
             "uq_messages_provider_message_id",
             "provider",

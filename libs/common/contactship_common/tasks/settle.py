@@ -10,7 +10,9 @@ from typing import Any, Literal
 import structlog
 from sqlmodel import SQLModel
 
+from contactship_common.conversations.audience import user_room
 from contactship_common.db import DATABASE_AWAY, is_database_away
+from contactship_common.models import TaskStatus
 from contactship_common.outbound import callbacks
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
@@ -120,9 +122,23 @@ async def end(
         uow.ring(store.TaskRef(id=task.id, queue=task.queue, slot=None))
     else:
         uow.task_ended(task.id)
+        _tell_who_asked(uow, task, now)
         if told:
             await callbacks.publish(uow, [task.id])
     uow.forget(*(payload.cache_keys() if payload else ()))
+
+
+def _tell_who_asked(uow: UnitOfWork, task: ClaimedTask, status: str) -> None:
+    """A person who asked for the task and is connected sees it end."""
+    kind, _, user_id = (task.requested_by or "").partition(":")
+    if kind == "user":
+        shown = {
+            "taskId": str(task.id),
+            "kind": task.kind,
+            "status": "completed" if status == TaskStatus.SUCCEEDED else status,
+            "subjectId": str(task.subject_id) if task.subject_id else None,
+        }
+        uow.emit("task:updated", shown, to=[user_room(user_id)])
 
 
 async def requeue(

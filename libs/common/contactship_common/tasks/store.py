@@ -84,6 +84,12 @@ SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.hol
            WHEN t.debounce_until IS NOT NULL AND excluded.debounce_until IS NOT NULL
                THEN least(excluded.run_at, t.debounce_until)
            ELSE least(t.run_at, excluded.run_at) END,
+       -- Whoever brings a debounced task forward has asked for it: no later reason moves it back again.
+       debounce_until = CASE WHEN excluded.debounce_until IS NOT NULL THEN t.debounce_until END,
+       requested_by = CASE
+           WHEN t.status = 'queued' AND t.debounce_until IS NOT NULL AND excluded.debounce_until IS NULL
+               THEN excluded.requested_by
+           ELSE t.requested_by END,
        -- A task that was not due when it was rung must not count as rung when it becomes due; nor one that was due
        -- and is now moved: the worker that hears its bell finds nothing to claim.
        published_at = CASE

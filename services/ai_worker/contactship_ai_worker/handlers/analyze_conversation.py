@@ -13,13 +13,14 @@ from contactship_ai_worker.conversation_analysis import (
     ConversationAnalysisOutput,
     ConversationFacts,
     Line,
+    told,
 )
 from contactship_ai_worker.engine import AIEngine
 from contactship_ai_worker.prompts import load_prompt
 from contactship_ai_worker.run import Answer
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.shapes import AIData
-from contactship_common.models import ContentType, Conversation, Lead, Message, Person
+from contactship_common.models import Conversation, Lead, Message, Person
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.tasks.handler import Handler
@@ -65,7 +66,7 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
         )
         messages = list((await session.execute(latest)).scalars())[::-1]
         if not messages:
-            return Done({"cached": True})
+            return Done({"cached": False, "stored": False})
         facts = ConversationFacts(
             channel=conversation.channel,
             lead_name=f"{first} {last}".strip(),
@@ -100,6 +101,7 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
                 ai_tags=result.value.tags,
                 ai_updated_at=sa.func.clock_timestamp(),
                 analysed_up_to=loaded.up_to,
+                updated_at=sa.func.clock_timestamp(),
             )
             .returning(Conversation)
             .execution_options(populate_existing=True)
@@ -128,11 +130,3 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
             **told_by,
         )
         return {"cached": False, "stored": True, "upToSeq": loaded.up_to, **told_by}
-
-
-def told(message: Message) -> str:
-    """A message as the model reads it: media are named, never fetched."""
-    text = message.content_text or ""
-    if message.content_type == ContentType.TEXT:
-        return text
-    return f"[{message.content_type.lower()}] {text}".strip()

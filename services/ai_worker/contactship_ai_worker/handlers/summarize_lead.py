@@ -15,6 +15,7 @@ from contactship_ai_worker.lead_summary import PROMPT_NAME, LeadFacts, LeadSumma
 from contactship_ai_worker.prompts import load_prompt
 from contactship_ai_worker.run import Answer
 from contactship_common.cache_keys import lead_key
+from contactship_common.conversations.audience import EVERYBODY
 from contactship_common.models import Lead, LeadEvent, LeadSource, Person
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import LeadSummary
@@ -109,6 +110,7 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         uow.session.add(LeadEvent(lead_id=payload.lead_id, type="summarized", actor="ai", data=told))
         uow.audit("lead.summarize", "lead", payload.lead_id, actor="ai", requestedBy=task.requested_by, **told)
         uow.forget(lead_key(payload.lead_id))
+        uow.emit("lead:updated", {"leadId": str(payload.lead_id), "change": "summarized"}, to=[EVERYBODY])
         return {"cached": False, "stored": True, **told}
 
 

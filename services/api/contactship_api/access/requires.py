@@ -14,10 +14,11 @@ api_key = APIKeyHeader(name="x-api-key", auto_error=False, scheme_name="ApiKey",
 
 class Requires:
     """A declared requirement. The route reads it and checks it before the body is even read; as a dependency it
-    only hands over the caller. `scope` None: any authenticated caller."""
+    only hands over the caller. `scope` None: any authenticated caller; `or_scope`: this right is as good."""
 
-    def __init__(self, scope: Scope | None, *, optional: bool = False) -> None:
+    def __init__(self, scope: Scope | None, *, or_scope: Scope | None = None, optional: bool = False) -> None:
         self.scope = scope
+        self.or_scope = or_scope
         self.optional = optional  # credentials are used if there are any
 
     def check(self, principal: Principal | None) -> Principal | None:
@@ -30,8 +31,9 @@ class Requires:
             return None
         if principal is None:
             raise Unauthenticated
-        if self.scope is not None and not principal.may(self.scope):
-            raise Forbidden(f"This needs the right {self.scope.value}")
+        enough = [scope for scope in (self.scope, self.or_scope) if scope is not None]
+        if enough and not any(principal.may(scope) for scope in enough):
+            raise Forbidden(f"This needs the right {' or '.join(scope.value for scope in enough)}")
         return principal
 
     def __call__(
@@ -53,6 +55,7 @@ InteractionsRead = Annotated[Principal, Depends(Requires(Scope.INTERACTIONS_READ
 MessagesSend = Annotated[Principal, Depends(Requires(Scope.MESSAGES_SEND))]
 OtpSend = Annotated[Principal, Depends(Requires(Scope.OTP_SEND))]
 WebhooksManage = Annotated[Principal, Depends(Requires(Scope.WEBHOOKS_MANAGE))]
+MessagesPost = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_WRITE, or_scope=Scope.MESSAGES_INBOUND))]
 AiRun = Annotated[Principal, Depends(Requires(Scope.AI_RUN))]
 SyncRun = Annotated[Principal, Depends(Requires(Scope.SYNC_RUN))]
 TasksRead = Annotated[Principal, Depends(Requires(Scope.TASKS_READ))]

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from contactship_api.access.permissions import Principal, Scope
+from contactship_api.access.permissions import Principal
+from contactship_api.access.visibility import sees_conversation
 from contactship_api.conversations.errors import ConversationNotFound, NotYourConversation
 from contactship_api.conversations.schemas import AgentOut, ConversationOut, DashboardMetrics, PriorityBreakdown
 from contactship_api.http.paging import decode_cursor, encode_cursor, text_matches
@@ -17,7 +18,6 @@ from contactship_api.http.problems import BadCursor
 from contactship_api.http.totals import bounded
 from contactship_api.leads import queries as leads
 from contactship_common.conversations.shapes import MessageOut
-from contactship_common.errors import Forbidden
 from contactship_common.models import (
     Channel,
     Conversation,
@@ -26,11 +26,11 @@ from contactship_common.models import (
     Message,
     Person,
     Priority,
-    Role,
     SenderType,
     User,
 )
 
+LARGEST_SEQ = 2**31 - 1
 _last_message = sa.orm.aliased(Message)
 
 
@@ -47,15 +47,6 @@ class ConversationFilter:
     assigned_agent_id: UUID | None = None
 
 
-def sees(who: Principal) -> sa.ColumnElement[bool]:
-    """The condition on `conversations` for this caller: agents see theirs, administrators and machines all."""
-    if not (who.may(Scope.CONVERSATIONS_READ) or who.may(Scope.CONVERSATIONS_WRITE)):
-        raise Forbidden
-    if who.role == Role.SALES_AGENT:
-        return col(Conversation.assigned_agent_id) == who.id
-    return sa.true()
-
-
 async def check_access(session: AsyncSession, who: Principal, conversation_id: UUID, *, lock: bool = False) -> Any:
     """The columns `id, lead_id, channel, status, assigned_agent_id, last_seq` of a conversation the caller may see.
 
@@ -70,7 +61,7 @@ async def check_access(session: AsyncSession, who: Principal, conversation_id: U
         col(Conversation.status),
         col(Conversation.assigned_agent_id),
         col(Conversation.last_seq),
-        sees(who).label("seen"),
+        sees_conversation(who).label("seen"),
     ).where(col(Conversation.id) == conversation_id)
     row = (await session.execute(statement.with_for_update() if lock else statement)).first()
     if row is None:
@@ -135,7 +126,9 @@ async def find(session: AsyncSession, who: Principal, conversation_id: UUID) -> 
         ConversationNotFound
         NotYourConversation
     """
-    row = (await session.execute(_shown_rows().where(col(Conversation.id) == conversation_id, sees(who)))).first()
+    row = (
+        await session.execute(_shown_rows().where(col(Conversation.id) == conversation_id, sees_conversation(who)))
+    ).first()
     if row is not None:
         return shown(row)
     await check_access(session, who, conversation_id)
@@ -182,15 +175,16 @@ async def walk(
 ) -> tuple[list[ConversationOut], str | None]:
     """The newest activity first, those without messages last; and the cursor after them."""
     key = sa.tuple_(col(Conversation.activity_at), col(Conversation.id))
-    chosen = sa.select(col(Conversation.id)).join(Lead, col(Lead.id) == col(Conversation.lead_id))
-    chosen = chosen.where(sees(who), *_conditions(wanted))
+    chosen = sa.select(col(Conversation.id)).where(sees_conversation(who), *_conditions(wanted))
+    if wanted.search:
+        chosen = chosen.join(Lead, col(Lead.id) == col(Conversation.lead_id))
     if cursor:
         at, last_id = decode_cursor("conversations", cursor, 2)
         try:
-            bound = sa.tuple_(sa.literal(datetime.fromisoformat(at)), sa.literal(UUID(last_id)))
+            moment = sa.literal(datetime.fromisoformat(at), sa.DateTime(timezone=True))
         except (ValueError, TypeError):
             raise BadCursor from None
-        chosen = chosen.where(key < bound)
+        chosen = chosen.where(key < sa.tuple_(moment, sa.literal(UUID(last_id), sa.Uuid())))
     chosen = chosen.order_by(col(Conversation.activity_at).desc(), col(Conversation.id).desc()).limit(limit + 1)
     async with bounded(session, searching=bool(wanted.search), timeout_ms=timeout_ms):
         # The page first, then what is shown of it: the joins touch a page of rows, whatever the plan.
@@ -209,12 +203,16 @@ async def messages(
     session: AsyncSession, conversation_id: UUID, *, limit: int, cursor: str | None, since: int | None
 ) -> tuple[list[MessageOut], str | None]:
     """Messages of one conversation: newest first, or those after the seq `since`, oldest first. The caller has been
-    checked. The cursor goes on in the same direction."""
+    checked. The cursor goes on in the same direction.
+
+    Raises:
+        BadCursor
+    """
     statement = sa.select(Message).where(col(Message.conversation_id) == conversation_id)
     name = "messages" if since is None else "messages:since"
     if cursor:
-        seq, _ = decode_cursor(name, cursor, 2)
-        if not isinstance(seq, int):
+        seq, of = decode_cursor(name, cursor, 2)
+        if type(seq) is not int or not 0 <= seq <= LARGEST_SEQ or of != str(conversation_id):
             raise BadCursor
         statement = statement.where(col(Message.seq) < seq if since is None else col(Message.seq) > seq)
     elif since is not None:
@@ -241,7 +239,7 @@ async def metrics(session: AsyncSession, who: Principal) -> DashboardMetrics:
         count(priority == Priority.MEDIUM),
         count(priority == Priority.LOW),
         count(priority.is_(None)),
-    ).select_from(Conversation).where(sees(who))  # fmt: skip
+    ).select_from(Conversation).where(sees_conversation(who))  # fmt: skip
     total, unreplied, high, medium, low, unanalyzed = (await session.execute(statement)).one()
     return DashboardMetrics(
         total_conversations=total,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from contactship_api.access.requires import Admin, AiRun, AnyCaller, ConversationsRead, ConversationsWrite
+from contactship_api.access.requires import Admin, AiRun, ConversationsRead, ConversationsWrite, MessagesPost
 from contactship_api.conversations import queries, service
 from contactship_api.conversations.errors import (
     AgentNotFound,
@@ -33,12 +33,17 @@ from contactship_api.http.problems import BadCursor
 from contactship_api.http.route import api_router, raises
 from contactship_api.http.schemas import CursorMeta
 from contactship_common.conversations.shapes import MessageOut
-from contactship_common.errors import ConcurrentChange, ConversationAlreadyOpen, Forbidden, SearchTooBroad
+from contactship_common.errors import (
+    ConcurrentChange,
+    ConversationAlreadyOpen,
+    Forbidden,
+    NoPhoneNumber,
+    SearchTooBroad,
+)
 from contactship_common.models import Channel, ConversationStatus, Priority
 
 router = api_router(tags=["conversations"])
 
-_LARGEST_SEQ = 2**31 - 1
 _MESSAGES = Query(ge=1, le=MAX_TAKE, description="Messages, 1 to 100.")
 
 
@@ -119,7 +124,7 @@ async def list_messages(
     limit: Annotated[int, _MESSAGES] = 50,
     since: Annotated[
         int | None,
-        Query(ge=0, le=_LARGEST_SEQ, description="Messages after this seq, oldest first: fills a gap exactly."),
+        Query(ge=0, le=queries.LARGEST_SEQ, description="Messages after this seq, oldest first: fills a gap exactly."),
     ] = None,
     cursor: Cursor = None,
 ) -> MessageList:
@@ -130,8 +135,16 @@ async def list_messages(
 
 
 @router.post("/conversations/{conversation_id}/messages", status_code=201, response_model=MessageOut)
-@raises(ConversationNotFound, NotYourConversation, ConversationClosed, InboundOnly, Forbidden, ConcurrentChange)
-async def post_message(conversation_id: UUID, body: MessageCreate, who: AnyCaller, uow: IdempotentUow) -> MessageOut:
+@raises(
+    ConversationNotFound,
+    NotYourConversation,
+    ConversationClosed,
+    InboundOnly,
+    Forbidden,
+    ConcurrentChange,
+    NoPhoneNumber,
+)
+async def post_message(conversation_id: UUID, body: MessageCreate, who: MessagesPost, uow: IdempotentUow) -> MessageOut:
     """Answer the lead (`conversations:write`). A machine with `messages:inbound` may add what the lead wrote: to a
     closed conversation that starts a new one, named by the answer's `conversationId`."""
     return await service.post(uow, who, conversation_id, body)
@@ -147,7 +160,8 @@ async def mark_read(conversation_id: UUID, who: ConversationsWrite, uow: Uow) ->
 @router.post("/conversations/{conversation_id}/analyze", status_code=202, response_model=AnalysisAccepted)
 @raises(ConversationNotFound, NotYourConversation)
 async def analyze_conversation(conversation_id: UUID, who: AiRun, uow: Uow, response: Response) -> AnalysisAccepted:
-    """Analyse now, without waiting for a pause in the conversation."""
+    """Analyse now, without waiting for a pause in the conversation. Where nothing has been written yet there is
+    nothing to find: the task completes and stores nothing."""
     ref = await service.analyse_now(uow, who, conversation_id)
     response.headers["Location"] = f"/api/v1/tasks/{ref.id}"
     response.headers["Retry-After"] = "2"

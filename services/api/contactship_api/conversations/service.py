@@ -16,14 +16,16 @@ from contactship_api.conversations.errors import (
     LeadOfConversationNotFound,
 )
 from contactship_api.conversations.schemas import ConversationOut, ConversationUpdate, MessageCreate
+from contactship_common.contact_center.interactions import complete_with_conversation
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.opening import open_conversation
 from contactship_common.conversations.posting import NewMessage, post_message
 from contactship_common.conversations.shapes import MessageOut
-from contactship_common.errors import Forbidden
+from contactship_common.errors import ConcurrentChange, Forbidden
 from contactship_common.models import (
     Channel,
     Conversation,
+    ConversationStatus,
     Lead,
     Message,
     MessageStatus,
@@ -35,6 +37,8 @@ from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.tasks.store import TaskRef
 from contactship_common.uow import UnitOfWork
 
+_ROUNDS = 5
+
 
 async def start(uow: UnitOfWork, who: Principal, lead_id: UUID, channel: Channel) -> tuple[ConversationOut, bool]:
     """The lead's open conversation on this channel, and whether it is new. An agent's new one is their own.
@@ -43,13 +47,17 @@ async def start(uow: UnitOfWork, who: Principal, lead_id: UUID, channel: Channel
         LeadOfConversationNotFound
         NotYourConversation: the open one is somebody else's.
     """
-    # Locked, so that the lead is not deleted or merged between this look and the insert.
-    lead = sa.select(col(Lead.id)).where(col(Lead.id) == lead_id).with_for_update(read=True, key_share=True)
-    if (await uow.session.execute(lead)).first() is None:
+    if not await _lead_stays(uow, lead_id):
         raise LeadOfConversationNotFound
     own = who.id if who.role == Role.SALES_AGENT else None
     conversation_id, is_new = await open_conversation(uow, lead_id, channel, assign_to=own)
     return await queries.find(uow.session, who, conversation_id), is_new
+
+
+async def _lead_stays(uow: UnitOfWork, lead_id: UUID) -> bool:
+    """Is the lead there, and kept from being deleted or merged until this transaction ends?"""
+    lead = sa.select(col(Lead.id)).where(col(Lead.id) == lead_id).with_for_update(read=True, key_share=True)
+    return (await uow.session.execute(lead)).first() is not None
 
 
 async def change(uow: UnitOfWork, who: Principal, conversation_id: UUID, body: ConversationUpdate) -> ConversationOut:
@@ -66,6 +74,8 @@ async def change(uow: UnitOfWork, who: Principal, conversation_id: UUID, body: C
             .where(col(Conversation.id) == conversation_id)
             .values(status=body.status, updated_at=sa.func.clock_timestamp())
         )
+        if body.status is ConversationStatus.CLOSED:
+            await complete_with_conversation(uow, conversation_id)
         uow.audit("conversation.status", "conversation", conversation_id, before=before.status, after=body.status)
         uow.emit(
             "conversation:updated",
@@ -126,6 +136,8 @@ async def post(uow: UnitOfWork, who: Principal, conversation_id: UUID, body: Mes
         NotYourConversation
         ConversationClosed
         InboundOnly, Forbidden
+        NoPhoneNumber: it would be delivered, and there is no number.
+        ConcurrentChange: the conversation is closed again and again, or its lead merged, at this very moment.
     """
     inbound = body.sender_type is SenderType.LEAD
     if inbound and not (who.kind == "key" and who.may(Scope.MESSAGES_INBOUND)):
@@ -157,10 +169,15 @@ async def _post_inbound(uow: UnitOfWork, conversation_id: UUID, new: NewMessage)
     if found is None:
         raise ConversationNotFound
     posted = await post_message(uow, conversation_id, new)
-    while posted is None:
+    for _ in range(_ROUNDS):
+        if posted is not None:
+            return MessageOut.model_validate(posted.message)
+        # Locked, so that the lead is not deleted or merged away under the new conversation.
+        if not await _lead_stays(uow, found.lead_id):
+            break
         current, _ = await open_conversation(uow, found.lead_id, Channel(found.channel))
         posted = await post_message(uow, current, new)
-    return MessageOut.model_validate(posted.message)
+    raise ConcurrentChange
 
 
 async def mark_read(uow: UnitOfWork, who: Principal, conversation_id: UUID) -> ConversationOut:
@@ -182,10 +199,9 @@ async def mark_read(uow: UnitOfWork, who: Principal, conversation_id: UUID) -> C
         .returning(col(Message.seq))
     )
     read = list((await uow.session.execute(unread)).scalars())
-    await uow.session.execute(
-        sa.update(Conversation).where(col(Conversation.id) == conversation_id).values(unread_count=0)
-    )
     if read:
+        none = sa.update(Conversation).where(col(Conversation.id) == conversation_id)
+        await uow.session.execute(none.values(unread_count=0, updated_at=sa.func.clock_timestamp()))
         uow.emit(
             "message:status",
             {"conversationId": str(conversation_id), "status": MessageStatus.READ.value, "upToSeq": max(read)},

@@ -12,9 +12,11 @@ from contactship_api.leads import queries
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import LeadOut
 from contactship_common.cache_keys import lead_key
+from contactship_common.conversations.audience import EVERYBODY
+from contactship_common.conversations.of_leads import lock_with_conversations, move_conversations
 from contactship_common.errors import MergeIntoItself, MergeTargetNotFound
 from contactship_common.leads import name_sort, search_text
-from contactship_common.models import Client, Lead, LeadEvent, LeadPhone, MergedLead, Person, SyncJobLead
+from contactship_common.models import Client, Interaction, Lead, LeadEvent, LeadPhone, MergedLead, Person, SyncJobLead
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
 
@@ -36,7 +38,8 @@ async def merge(uow: UnitOfWork, who: Principal, source_id: UUID, target_id: UUI
     if source_id == target_id:
         raise MergeIntoItself
     session = uow.session
-    leads = await _lock_both(uow, source_id, target_id)
+    both = (source_id, target_id)
+    leads, _ = await lock_with_conversations(session, both, lambda: _lock_both(uow, *both))
     if source_id not in leads:
         raise await lead_missing(session, source_id)
     if target_id not in leads:
@@ -68,6 +71,8 @@ async def merge(uow: UnitOfWork, who: Principal, source_id: UUID, target_id: UUI
     session.add(LeadEvent(lead_id=target_id, type="merged", actor=uow.context.actor, data={"from": str(source_id)}))
     uow.audit("lead.merge", "lead", target_id, source=str(source_id))
     uow.forget(lead_key(source_id), lead_key(target_id))
+    uow.emit("lead:updated", {"leadId": str(source_id), "change": "deleted"}, to=[EVERYBODY])
+    uow.emit("lead:updated", {"leadId": str(target_id), "change": "merged"}, to=[EVERYBODY])
     await uow.flush()
     session.expire_all()
     found = await queries.find(session, who, target_id)
@@ -91,7 +96,8 @@ async def _lock_both(uow: UnitOfWork, *ids: UUID) -> dict[UUID, tuple[Lead, Pers
 async def _move_belongings(uow: UnitOfWork, source_id: UUID, target_id: UUID) -> None:
     """What points at the source points at the target afterwards; features add their tables here."""
     session = uow.session
-    for table in (LeadEvent, LeadPhone, Client):
+    await move_conversations(uow, source_id, target_id)
+    for table in (LeadEvent, LeadPhone, Client, Interaction):
         moved = sa.update(table).where(col(table.lead_id) == source_id)
         await session.execute(moved.values(lead_id=target_id))
     made_by = sa.select(col(SyncJobLead.job_id), sa.literal(target_id)).where(col(SyncJobLead.lead_id) == source_id)

@@ -14,6 +14,8 @@ from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import LeadCreate, LeadOut, LeadUpdate
 from contactship_common.cache_keys import lead_key
 from contactship_common.clients import link_clients_to
+from contactship_common.conversations.audience import EVERYBODY
+from contactship_common.conversations.of_leads import cancel_tasks_of, lock_with_conversations
 from contactship_common.errors import LeadEmailTaken, OwnerNotFound
 from contactship_common.leads import (
     SUMMARY_FACT_FIELDS,
@@ -79,6 +81,7 @@ async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[Lea
     await link_clients_to(uow, [lead_id])
     session.add(LeadEvent(lead_id=lead_id, type="created", actor=uow.context.actor, data={"source": body.source}))
     uow.audit("lead.create", "lead", lead_id, source=body.source)
+    _tell(uow, lead_id, "created")
     await session.flush()
     found = await queries.find(session, who, lead_id)
     if found is None:
@@ -116,6 +119,7 @@ async def update(
         for each in touched:
             _touch(each, person, facts=bool(changed & SUMMARY_FACT_FIELDS if each is lead else of_person))
             uow.forget(lead_key(each.id))
+            _tell(uow, each.id, "updated")
         if of_person:
             person.updated_at = _now()
         session.add_all(_change_events(uow, lead, before))
@@ -133,16 +137,17 @@ async def update(
 
 
 async def delete(uow: UnitOfWork, who: Principal, lead_id: UUID, if_match: str | None) -> None:
-    """The lead goes, its queued tasks are cancelled, and its person goes with the last lead.
+    """The lead goes with its conversations, its queued tasks are cancelled, and its person goes with the last lead.
 
     Raises:
         LeadNotFound
         PreconditionFailed: `If-Match` names another state.
     """
     session = uow.session
-    lead, person = await _lock(uow, lead_id)
+    (lead, person), conversations = await lock_with_conversations(session, [lead_id], lambda: _lock(uow, lead_id))
     if if_match is not None:
         await _check_match(uow, who, lead_id, if_match)
+    await cancel_tasks_of(uow, conversations)
     uow.task_ended(*await store.cancel_of_subject(session, lead_id))
     await release_phones(session, [lead.id])
     await session.execute(sa.delete(Lead).where(col(Lead.id) == lead.id))
@@ -150,6 +155,11 @@ async def delete(uow: UnitOfWork, who: Principal, lead_id: UUID, if_match: str |
     await session.execute(sa.delete(Person).where(col(Person.id) == person.id, ~others))
     uow.audit("lead.delete", "lead", lead_id)
     uow.forget(lead_key(lead_id))
+    _tell(uow, lead_id, "deleted")
+
+
+def _tell(uow: UnitOfWork, lead_id: UUID, change: str) -> None:
+    uow.emit("lead:updated", {"leadId": str(lead_id), "change": change}, to=[EVERYBODY])
 
 
 async def _lock(uow: UnitOfWork, lead_id: UUID) -> tuple[Lead, Person]:

@@ -5,6 +5,7 @@ short one. A branch has the columns `at`, `id`, `type`, `actor`, `data`, and is 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,17 +16,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
+from contactship_api.access.visibility import sees_conversation
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.http.problems import BadCursor
 from contactship_api.http.schemas import CursorMeta, Out, UtcTime
 from contactship_api.leads import queries
 from contactship_api.leads.missing import lead_missing
-from contactship_common.models import Client, Lead, LeadEvent, Meeting, MeetingClassification, Seller
+from contactship_common.models import (
+    Client,
+    Conversation,
+    Lead,
+    LeadEvent,
+    Meeting,
+    MeetingClassification,
+    Message,
+    Seller,
+)
+
+TEXT_CHARS = 500
 
 
 class TimelineItem(Out):
     """One thing that happened. `type` is such as `created`, `status_changed`, `summarized`, `merged`, `synced`,
-    `meeting`, `meeting_classified`."""
+    `meeting`, `meeting_classified`, `message` (its text is cut after 500 characters)."""
 
     id: UUID
     type: str
@@ -37,6 +50,22 @@ class TimelineItem(Out):
 class Timeline(Out):
     data: list[TimelineItem]
     meta: CursorMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One page of one lead's timeline: what comes after `position`, at most `most` rows."""
+
+    who: Principal
+    lead_id: UUID
+    position: Any
+    most: int
+
+    def newest(self, branch: sa.Select[Any]) -> sa.Select[Any]:
+        at, row_id = branch.selected_columns["at"], branch.selected_columns["id"]
+        if self.position is not None:
+            branch = branch.where(sa.tuple_(at, row_id) < self.position)
+        return branch.order_by(at.desc(), row_id.desc()).limit(self.most)
 
 
 def _branch(at: Any, row_id: Any, kind: Any, actor: Any, data: Any) -> sa.Select[Any]:
@@ -52,13 +81,13 @@ def _branch(at: Any, row_id: Any, kind: Any, actor: Any, data: Any) -> sa.Select
     )
 
 
-def _events(lead_id: UUID) -> sa.Select[Any]:
+def _events(ask: Ask) -> sa.Select[Any]:
     event = LeadEvent
     rows = _branch(col(event.created_at), col(event.id), col(event.type), col(event.actor), col(event.data))
-    return rows.where(col(event.lead_id) == lead_id)
+    return rows.where(col(event.lead_id) == ask.lead_id)
 
 
-def _meetings(lead_id: UUID) -> sa.Select[Any]:
+def _meetings(ask: Ask) -> sa.Select[Any]:
     data = sa.func.jsonb_build_object(
         "meetingId", col(Meeting.id),
         "status", col(Meeting.status),
@@ -67,10 +96,10 @@ def _meetings(lead_id: UUID) -> sa.Select[Any]:
     )  # fmt: skip
     rows = _branch(col(Meeting.meeting_at), col(Meeting.id), sa.literal("meeting"), sa.null(), data)
     rows = rows.join(Seller, col(Seller.id) == col(Meeting.seller_id))
-    return rows.join(Client, col(Client.id) == col(Meeting.client_id)).where(col(Client.lead_id) == lead_id)
+    return rows.join(Client, col(Client.id) == col(Meeting.client_id)).where(col(Client.lead_id) == ask.lead_id)
 
 
-def _classifications(lead_id: UUID) -> sa.Select[Any]:
+def _classifications(ask: Ask) -> sa.Select[Any]:
     told = MeetingClassification
     data = sa.func.jsonb_build_object(
         "meetingId", col(told.meeting_id), "summary", col(told.summary), "sentiment", col(told.sentiment)
@@ -78,14 +107,33 @@ def _classifications(lead_id: UUID) -> sa.Select[Any]:
     kind, actor = sa.literal("meeting_classified"), sa.literal("ai")
     rows = _branch(col(told.processed_at), col(told.id), kind, actor, data).where(col(told.is_current))
     rows = rows.join(Meeting, col(Meeting.id) == col(told.meeting_id))
-    return rows.join(Client, col(Client.id) == col(Meeting.client_id)).where(col(Client.lead_id) == lead_id)
+    return rows.join(Client, col(Client.id) == col(Meeting.client_id)).where(col(Client.lead_id) == ask.lead_id)
 
 
-Branch = tuple[Scope, Callable[[UUID], sa.Select[Any]]]
+def _messages(ask: Ask) -> sa.Select[Any]:
+    """The newest of each conversation that the caller sees, then the newest of these: an index has the former."""
+    said = Message
+    data = sa.func.jsonb_build_object(
+        "conversationId", col(said.conversation_id),
+        "channel", col(Conversation.channel),
+        "senderType", col(said.sender_type),
+        "contentType", col(said.content_type),
+        "contentText", sa.func.left(col(said.content_text), TEXT_CHARS),
+    )  # fmt: skip
+    actor = sa.literal("user:") + sa.cast(col(said.sender_user_id), sa.Text)
+    rows = _branch(col(said.created_at), col(said.id), sa.literal("message"), actor, data)
+    newest = ask.newest(rows.where(col(said.conversation_id) == col(Conversation.id)))
+    each = newest.correlate(Conversation).lateral("said")
+    theirs = sa.select(each).select_from(Conversation).join(each, sa.true())
+    return theirs.where(col(Conversation.lead_id) == ask.lead_id, sees_conversation(ask.who))
+
+
+Branch = tuple[Scope, Callable[[Ask], sa.Select[Any]]]
 BRANCHES: tuple[Branch, ...] = (
     (Scope.LEADS_READ, _events),
     (Scope.MEETINGS_READ, _meetings),
     (Scope.MEETINGS_READ, _classifications),
+    (Scope.CONVERSATIONS_READ, _messages),
 )
 
 
@@ -98,8 +146,8 @@ async def read(session: AsyncSession, who: Principal, lead_id: UUID, *, limit: i
     seen = queries.visible(who).with_only_columns(col(Lead.id)).where(col(Lead.id) == lead_id)
     if (await session.execute(seen)).first() is None:
         raise await lead_missing(session, lead_id)
-    position = _position(cursor) if cursor else None
-    parts = [_newest(branch(lead_id), position, limit + 1).subquery() for scope, branch in BRANCHES if who.may(scope)]
+    ask = Ask(who, lead_id, _position(cursor) if cursor else None, limit + 1)
+    parts = [ask.newest(branch(ask)).subquery() for scope, branch in BRANCHES if who.may(scope)]
     everything = sa.union_all(*(sa.select(part) for part in parts)).subquery()
     newest = sa.select(everything).order_by(everything.c.at.desc(), everything.c.id.desc()).limit(limit + 1)
     rows = (await session.execute(newest)).all()
@@ -109,13 +157,6 @@ async def read(session: AsyncSession, who: Principal, lead_id: UUID, *, limit: i
         following = encode_cursor("timeline", last.at.isoformat(), str(last.id))
     items = [TimelineItem.model_validate(row) for row in rows[:limit]]
     return Timeline(data=items, meta=CursorMeta(next_cursor=following, has_next_page=following is not None))
-
-
-def _newest(branch: sa.Select[Any], position: Any, most: int) -> sa.Select[Any]:
-    at, row_id = branch.selected_columns["at"], branch.selected_columns["id"]
-    if position is not None:
-        branch = branch.where(sa.tuple_(at, row_id) < position)
-    return branch.order_by(at.desc(), row_id.desc()).limit(most)
 
 
 def _position(cursor: str) -> Any:

@@ -8,17 +8,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
+from contactship_api.access.visibility import conversations_of
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.tasks.kinds import readable_with
 from contactship_api.tasks.schemas import BatchOut, TaskState
 from contactship_common.models import Batch, BatchItem, Task, TaskStatus
+from contactship_common.tasks.catalog import AnalyzeConversation
 
 
 def visible(who: Principal) -> Any:
     """The condition on `tasks` for this caller."""
     if who.may(Scope.TASKS_READ):
         return sa.true()
-    return sa.or_(col(Task.requested_by) == who.actor, col(Task.kind).in_(readable_with(who.scopes)))
+    seen = [col(Task.requested_by) == who.actor, col(Task.kind).in_(readable_with(who.scopes))]
+    if who.may(Scope.CONVERSATIONS_READ):
+        analysis = col(Task.kind) == AnalyzeConversation.KIND
+        seen.append(sa.and_(analysis, col(Task.subject_id).in_(conversations_of(who))))
+    return sa.or_(*seen)
 
 
 async def find(session: AsyncSession, who: Principal, task_id: UUID) -> Task | None:

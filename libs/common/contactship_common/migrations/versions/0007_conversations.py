@@ -53,7 +53,7 @@ def upgrade() -> None:
         ),
         sa.Column("ai_summary", sa.String(length=200), nullable=True),
         sa.Column("ai_priority", sa.String(), nullable=True),
-        sa.Column("ai_tags", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("ai_tags", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("ai_updated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("analysed_up_to", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -69,6 +69,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_conversations_activity_at", "conversations", ["activity_at", "id"], unique=False)
     op.create_index("ix_conversations_ai_priority", "conversations", ["ai_priority", "activity_at", "id"], unique=False)
+    op.create_index("ix_conversations_channel", "conversations", ["channel", "activity_at", "id"], unique=False)
     op.create_index("ix_conversations_ai_tags", "conversations", ["ai_tags"], unique=False, postgresql_using="gin")
     op.create_index(
         "ix_conversations_assigned_agent_id", "conversations", ["assigned_agent_id", "activity_at", "id"], unique=False
@@ -132,12 +133,14 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("provider_message_id IS NOT NULL"),
     )
+    op.create_index("ix_messages_created_at", "messages", ["conversation_id", "created_at", "id"], unique=False)
     op.create_index("uq_messages_seq", "messages", ["conversation_id", "seq"], unique=True)
     op.execute(_TRIGRAMS)
 
 
 def downgrade() -> None:
     op.drop_index("uq_messages_seq", table_name="messages")
+    op.drop_index("ix_messages_created_at", table_name="messages")
     op.drop_index(
         "uq_messages_provider_message_id",
         table_name="messages",
@@ -152,6 +155,7 @@ def downgrade() -> None:
     op.drop_index("ix_conversations_status", table_name="conversations")
     op.drop_index("ix_conversations_lead_id", table_name="conversations")
     op.drop_index("ix_conversations_assigned_agent_id", table_name="conversations")
+    op.drop_index("ix_conversations_channel", table_name="conversations")
     op.drop_index("ix_conversations_ai_tags", table_name="conversations", postgresql_using="gin")
     op.drop_index("ix_conversations_ai_priority", table_name="conversations")
     op.drop_index("ix_conversations_activity_at", table_name="conversations")
