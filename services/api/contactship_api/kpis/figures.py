@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contactship_api.kpis import sums
+from contactship_api.kpis import client_sums, sums
 from contactship_api.kpis.calendar import Period, Question, after, buckets
 from contactship_api.kpis.rounding import average, percentage, rate
 from contactship_api.kpis.schemas import Engagement, Overview, SellerPerformance, Share, Trend
@@ -112,7 +112,7 @@ async def trends(session: AsyncSession, asked: Question, period: Period) -> list
 
 
 async def engagement(session: AsyncSession, asked: Question, by_seller: BySeller) -> Engagement:
-    of = await sums.clients(session, asked)
+    of = await client_sums.clients(session, asked)
     return Engagement(
         unique_clients=of.met,
         active_clients_this_month=of.active,

@@ -19,7 +19,7 @@ from contactship_common.models import Client, KpiLabelDay, KpiMeeting, KpiSeller
 _SLOT = timedelta(minutes=15)
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AT = col(KpiMeeting.meeting_at)
+AT = col(KpiMeeting.meeting_at)
 
 Condition = sa.ColumnElement[bool]
 Edge = tuple[datetime | None, datetime | None]
@@ -50,20 +50,7 @@ class BucketSums:
     minutes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSums:
-    """Counts of different clients; `earlier` had a meeting before the last two months, `returned` of them came back."""
-
-    met: int
-    positive: int
-    negative: int
-    active: int
-    new: int
-    earlier: int
-    returned: int
-
-
-def _within(column: Any, start: Any, end: Any) -> list[Condition]:
+def within(column: Any, start: Any, end: Any) -> list[Condition]:
     return [*([] if start is None else [column >= start]), *([] if end is None else [column < end])]
 
 
@@ -84,10 +71,10 @@ def _whole(start: datetime | None, end: datetime | None, step: timedelta) -> tup
 
 
 def _in_edges(edges: Sequence[Edge]) -> Condition:
-    return sa.or_(sa.false(), *(sa.and_(sa.true(), *_within(_AT, *edge)) for edge in edges))
+    return sa.or_(sa.false(), *(sa.and_(sa.true(), *within(AT, *edge)) for edge in edges))
 
 
-def _columns(*columns: Any) -> list[Any]:
+def columns_of(*columns: Any) -> list[Any]:
     return list(columns)
 
 
@@ -107,7 +94,7 @@ async def sellers(session: AsyncSession, asked: Question) -> dict[UUID, SellerSu
     parts: list[sa.Select[Any]] = []
     if inner is not None:
         summed = [sa.func.sum(getattr(KpiSellerDay, name)).label(name) for name in names]
-        inside = _within(col(KpiSellerDay.day), *_utc_days(inner))
+        inside = within(col(KpiSellerDay.day), *_utc_days(inner))
         parts.append(
             sa.select(col(KpiSellerDay.seller_id), *summed).where(*inside).group_by(col(KpiSellerDay.seller_id))
         )
@@ -141,7 +128,7 @@ async def seller_names(session: AsyncSession) -> list[tuple[UUID, str]]:
 
 async def meetings_between(session: AsyncSession, asked: Question, start: datetime, end: datetime) -> int:
     """Meetings in [start, end), of the seller asked for; `from` and `to` do not count."""
-    statement = sa.select(sa.func.count()).select_from(KpiMeeting).where(*_of_seller(asked), *_within(_AT, start, end))
+    statement = sa.select(sa.func.count()).select_from(KpiMeeting).where(*of_seller(asked), *within(AT, start, end))
     return int((await session.execute(statement)).scalar_one())
 
 
@@ -150,19 +137,19 @@ async def count_clients(session: AsyncSession, asked: Question) -> int:
     if asked.seller_id is None:
         statement = sa.select(sa.func.count()).select_from(Client)
     else:
-        statement = sa.select(sa.func.count(sa.distinct(col(KpiMeeting.client_id)))).where(*_of_seller(asked))
+        statement = sa.select(sa.func.count(sa.distinct(col(KpiMeeting.client_id)))).where(*of_seller(asked))
     return int((await session.execute(statement)).scalar_one())
 
 
-def _of_seller(asked: Question) -> list[Condition]:
+def of_seller(asked: Question) -> list[Condition]:
     return [] if asked.seller_id is None else [col(KpiMeeting.seller_id) == asked.seller_id]
 
 
 async def first_and_last(session: AsyncSession, asked: Question) -> tuple[datetime, datetime] | None:
     """When the first and the last meeting of the range begin."""
-    conditions = [*_of_seller(asked), *_within(_AT, asked.start, asked.end)]
+    conditions = [*of_seller(asked), *within(AT, asked.start, asked.end)]
     first, last = (
-        sa.select(_AT).where(*conditions).order_by(order).limit(1).scalar_subquery() for order in (_AT, _AT.desc())
+        sa.select(AT).where(*conditions).order_by(order).limit(1).scalar_subquery() for order in (AT, AT.desc())
     )
     row = (await session.execute(sa.select(first, last))).one()
     return None if row[0] is None else (row[0], row[1])
@@ -180,9 +167,9 @@ async def by_bucket(
     if inner is not None:
         summed = [sa.func.sum(getattr(KpiSlot, f.name)) for f in fields(BucketSums)]
         bucket = _bucket(col(KpiSlot.slot), buckets)
-        parts.append(sa.select(bucket, *summed).where(*_within(col(KpiSlot.slot), *inner)).group_by(bucket))
+        parts.append(sa.select(bucket, *summed).where(*within(col(KpiSlot.slot), *inner)).group_by(bucket))
     if edges:
-        bucket = _bucket(_AT, buckets)
+        bucket = _bucket(AT, buckets)
         counted = [
             sa.func.count(),
             sa.func.sum(_flag(col(KpiMeeting.status) == "closed")),
@@ -190,7 +177,7 @@ async def by_bucket(
             sa.func.count(col(KpiMeeting.duration_minutes)),
             sa.func.coalesce(sa.func.sum(col(KpiMeeting.duration_minutes)), 0),
         ]
-        parts.append(sa.select(bucket, *counted).where(*_of_seller(asked), _in_edges(edges)).group_by(bucket))
+        parts.append(sa.select(bucket, *counted).where(*of_seller(asked), _in_edges(edges)).group_by(bucket))
     for part in parts:
         for number, *sums in await session.execute(part):
             before = found[number - 1]
@@ -205,52 +192,6 @@ def _bucket(column: Any, buckets: Buckets) -> sa.ColumnElement[int]:
     return sa.func.width_bucket(column, starts, type_=sa.Integer()).label("bucket")
 
 
-_MET, _POSITIVE, _NEGATIVE, _EARLIER, _LAST_MONTH, _THIS_MONTH = 1, 2, 4, 8, 16, 32
-
-
-async def clients(session: AsyncSession, asked: Question) -> ClientSums:
-    """Different clients, counted in one walk through the index that has each client's meetings side by side. What is
-    true of a client is the union of what is true of their meetings; one aggregate of bits takes half as long as six
-    of truth values."""
-    month_start, month_end = asked.month()
-    last_month_start, _ = asked.month(ago=1)
-    sentiment = col(KpiMeeting.sentiment)
-    said = sa.case((sentiment == "positive", _MET + _POSITIVE), (sentiment == "negative", _MET + _NEGATIVE), else_=_MET)
-    inside = _within(_AT, asked.start, asked.end)
-    begins = _AT
-    when = sa.case(
-        (begins < last_month_start, _EARLIER),
-        (begins < month_start, _LAST_MONTH),
-        (begins < month_end, _THIS_MONTH),
-        else_=0,
-    )
-    facts = (sa.case((sa.and_(*inside), said), else_=0) if inside else said).op("|")(when)
-    each = (
-        sa.select(sa.func.bit_or(facts, type_=sa.Integer()).label("facts"))
-        .where(*_of_seller(asked))
-        .group_by(col(KpiMeeting.client_id))
-        .subquery()
-    )
-
-    def those_with(bits: int, *, without: int = 0) -> sa.ColumnElement[int]:
-        """Clients with one of these bits and none of the others."""
-        conditions = [each.c.facts.op("&")(bits) != 0, *([each.c.facts.op("&")(without) == 0] if without else [])]
-        return sa.func.count().filter(*conditions)
-
-    statement = sa.select(
-        those_with(_MET),
-        those_with(_POSITIVE),
-        those_with(_NEGATIVE),
-        those_with(_THIS_MONTH),
-        those_with(_THIS_MONTH, without=_EARLIER | _LAST_MONTH),
-        those_with(_EARLIER),
-        # Some of the earlier ones came back: all but those without any meeting since.
-        those_with(_EARLIER, without=_LAST_MONTH | _THIS_MONTH),
-    ).select_from(each)
-    met, positive, negative, active, new, earlier, lost = map(int, (await session.execute(statement)).one())
-    return ClientSums(met, positive, negative, active, new, earlier, earlier - lost)
-
-
 async def labels(session: AsyncSession, asked: Question, categories: list[str]) -> dict[str, dict[str, int]]:
     """For each category, how many meetings of the range have each value."""
     # A seller's meetings are read one by one: sums by seller and value would be as many as the meetings.
@@ -260,19 +201,19 @@ async def labels(session: AsyncSession, asked: Question, categories: list[str]) 
     parts: list[sa.Select[Any]] = []
     if inner is not None:
         category, value = col(KpiLabelDay.category), col(KpiLabelDay.value)
-        inside = [category.in_(categories), *_within(col(KpiLabelDay.day), *_utc_days(inner))]
+        inside = [category.in_(categories), *within(col(KpiLabelDay.day), *_utc_days(inner))]
         parts.append(
-            sa.select(*_columns(category, value, sa.func.sum(col(KpiLabelDay.meetings))))
+            sa.select(*columns_of(category, value, sa.func.sum(col(KpiLabelDay.meetings))))
             .where(*inside)
             .group_by(category, value)
         )
     if edges:
         pair = sa.func.jsonb_each_text(col(KpiMeeting.labels)).table_valued("key", "value").render_derived()
         parts.append(
-            sa.select(*_columns(pair.c.key, pair.c.value, sa.func.count()))
+            sa.select(*columns_of(pair.c.key, pair.c.value, sa.func.count()))
             .select_from(KpiMeeting)
             .join(pair, sa.true())
-            .where(*_of_seller(asked), _in_edges(edges), pair.c.key.in_(categories), pair.c.value.is_not(None))
+            .where(*of_seller(asked), _in_edges(edges), pair.c.key.in_(categories), pair.c.value.is_not(None))
             .group_by(pair.c.key, pair.c.value)
         )
     found: dict[str, dict[str, int]] = {category: {} for category in categories}
