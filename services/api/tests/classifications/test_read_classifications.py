@@ -11,7 +11,6 @@ from contactship_api.access.permissions import root_key
 from contactship_api.classifications import queries
 from contactship_api.classifications.schemas import ListQuery
 from contactship_common.classification.categories import load_categories
-from contactship_common.models.base import new_id
 
 LIST = "/api/v1/classifications"
 CURRENT = "/api/v1/workers/classification"
@@ -68,7 +67,7 @@ async def test_a_deleted_classification_is_gone_until_the_next_which_shows_it_in
     assert len(await sql("SELECT 1 FROM audit_logs WHERE action = 'classification.delete'")) == 1
 
 
-@pytest.mark.parametrize("unknown", [str(new_id()), "no-id"])
+@pytest.mark.parametrize("unknown", ["01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f", "no-id"])
 async def test_an_unknown_meeting_is_404(shared_api: Api, unknown: str) -> None:
     for path in (f"{CURRENT}/{unknown}", f"{LIST}/{unknown}"):
         assert_problem(await shared_api.get(path), 404)
