@@ -233,5 +233,13 @@ class NoPhoneNumber(Unprocessable):
     code, title = "no_phone_number", "This lead has no phone number that a message could be sent to"
 
 
+class SmsTooLong(Unprocessable):
+    code, title = "sms_too_long", "An SMS has at most 1,600 characters"
+
+
+class DeliveryNotResendable(Conflict):
+    code, title = "delivery_not_resendable", "Only a message's newest sending can be sent again, once it has failed"
+
+
 class OtpCorrelationConflict(Conflict):
     code, title = "otp_correlation_conflict", "This correlationId stands for another code"

@@ -55,7 +55,9 @@ async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = 
         .where(col(Lead.id).in_(answers.union(has)))
         .order_by(sa.func.greatest(active_at, col(Lead.updated_at)).desc(), col(Lead.id).desc())
         .limit(1)
-        .with_for_update(of=Lead, key_share=True)
+        # Kept from being deleted or merged away, and nothing more: posting locks a conversation first and then writes
+        # to its lead, and whoever holds a lead goes on to its conversation.
+        .with_for_update(of=Lead, read=True, key_share=True)
     )
     found = (await uow.session.execute(statement)).scalar_one_or_none()
     if found is None:

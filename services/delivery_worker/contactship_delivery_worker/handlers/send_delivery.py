@@ -1,7 +1,6 @@
 """Sends one message or code, never twice."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +30,7 @@ from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.senders.base import Outgoing, Sender, Sent
 
 STATUS_PATH = "/api/v1/webhooks/twilio/sms/status"
+_ARRIVED = (DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.READ)
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # no repr: it holds a number and a text
@@ -44,7 +44,6 @@ class Loaded:
     media_url: str | None = None
     nonce: bytes | None = None
     purpose: OtpPurpose | None = None
-    expires_at: datetime | None = None
     life_seconds: int | None = None
 
 
@@ -58,7 +57,9 @@ class MessageSender(Handler[SendDelivery, Loaded, Sent]):
         delivery = await session.get(Delivery, payload.delivery_id, with_for_update=True)
         if delivery is None:
             return Skip("what was to be sent has been deleted")
-        if delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
+        # SENDING without an error: an earlier run surely did not send it (the provider was away, or asked for time).
+        lost = delivery.state == DeliveryState.SENDING and delivery.error_code is not None
+        if lost or delivery.state not in (DeliveryState.PENDING, DeliveryState.SENDING):
             return Done({"state": delivery.state})
         loaded = await (
             self._code(session, delivery) if delivery.otp_challenge_id else self._message(session, delivery)
@@ -66,12 +67,21 @@ class MessageSender(Handler[SendDelivery, Loaded, Sent]):
         if isinstance(loaded, Loaded):
             delivery.state = DeliveryState.SENDING
             delivery.sending_at = sa.func.now()  # type: ignore[assignment]
+            delivery.updated_at = sa.func.clock_timestamp()  # type: ignore[assignment]
         return loaded
 
     async def _message(self, session: AsyncSession, delivery: Delivery) -> Loaded | Skip:
         message = await session.get(Message, delivery.message_id)
         if message is None:
             return Skip("what was to be sent has been deleted")
+        other = sa.select(sa.literal(1)).where(
+            col(Delivery.message_id) == message.id,
+            col(Delivery.id) != delivery.id,
+            col(Delivery.state).in_(_ARRIVED),
+        )
+        if (await session.execute(other.limit(1))).first() is not None:
+            # Its answer was lost, somebody sent it again, and only now a report came that it had been sent.
+            raise Permanent("already_sent", "An earlier sending of this message has turned out well")
         return Loaded(
             str(delivery.id), delivery.channel, delivery.to_number, message.content_text or "", message.media_url
         )
@@ -81,12 +91,11 @@ class MessageSender(Handler[SendDelivery, Loaded, Sent]):
             OtpChallenge, sa.func.extract("epoch", col(OtpChallenge.expires_at) - sa.func.clock_timestamp())
         ).where(col(OtpChallenge.id) == delivery.otp_challenge_id)
         row = (await session.execute(statement)).first()
-        if row is None or row[0].status != OtpStatus.PENDING or row[1] <= 0:
-            delivery.state = DeliveryState.FAILED
-            delivery.error_code = "otp_outdated"
-            delivery.error_message = "The code was replaced or expired before it was sent"
-            return Skip("the code was replaced or has expired")
+        if row is None:
+            return Skip("what was to be sent has been deleted")
         challenge, left = row
+        if challenge.status != OtpStatus.PENDING or left <= 0:
+            raise Permanent("otp_outdated", "The code was replaced or expired before it was sent")
         return Loaded(
             str(delivery.id),
             delivery.channel,
@@ -94,7 +103,6 @@ class MessageSender(Handler[SendDelivery, Loaded, Sent]):
             "",
             nonce=challenge.nonce,
             purpose=OtpPurpose(challenge.purpose),
-            expires_at=challenge.expires_at,
             life_seconds=int(left),
         )
 
@@ -105,29 +113,35 @@ class MessageSender(Handler[SendDelivery, Loaded, Sent]):
         base = self._settings.public_base_url
         reports = base and loaded.channel == InteractionChannel.SMS
         callback = f"{base}{STATUS_PATH}?delivery={quote(loaded.delivery_id)}" if reports else ""
-        text = self._text(loaded)
-        return await sender.send(Outgoing(loaded.to, text, loaded.media_url, callback, loaded.life_seconds))
+        text, code = self._text(loaded)
+        return await sender.send(Outgoing(loaded.to, text, loaded.media_url, callback, loaded.life_seconds, code))
 
-    def _text(self, loaded: Loaded) -> str:
+    def _text(self, loaded: Loaded) -> tuple[str, str]:
+        """What to send, and the code in it ("" if there is none)."""
         if loaded.nonce is None or loaded.purpose is None:
-            return loaded.text
+            return loaded.text, ""
         secret = otp_secret(self._core, self._settings)
         if secret is None:
             raise Permanent("not_configured", "OTP_SECRET is not set")
-        return text_of(loaded.purpose, code_of(secret, loaded.nonce), self._settings.otp_ttl_seconds)
+        code = code_of(secret, loaded.nonce)
+        return text_of(loaded.purpose, code, self._settings.otp_ttl_seconds), code
 
     async def record(
         self, uow: UnitOfWork, payload: SendDelivery, task: ClaimedTask, loaded: Loaded, result: Sent
     ) -> dict[str, Any]:
-        report = Report(result.status, result.provider, result.provider_message_id)
+        report = Report(
+            result.status, result.provider, result.provider_message_id, result.error_code, result.error_message
+        )
         await delivery_reports.apply(uow, payload.delivery_id, report)
         return {"provider": result.provider, "status": result.status}
 
     async def failed(self, uow: UnitOfWork, payload: SendDelivery, task: ClaimedTask, error: TaskError) -> None:
-        if error.code == "unknown":
-            # The provider's callback or echo gets its time to settle it.
-            wait = self._settings.delivery_unknown_after
-            uow.enqueue(SettleDelivery(delivery_id=payload.delivery_id), delay_seconds=wait)
+        # An intent that an earlier run left behind: whatever ends the task now, that run may have sent it.
+        if error.code == delivery_reports.UNKNOWN or task.intent_at is not None:
+            if await delivery_reports.answer_lost(uow, payload.delivery_id):
+                # The provider's callback or echo gets its time to settle it.
+                wait = self._settings.delivery_unknown_after
+                uow.enqueue(SettleDelivery(delivery_id=payload.delivery_id), delay_seconds=wait)
         else:
             await delivery_reports.fail(uow, payload.delivery_id, error.code, error.message)
 

@@ -7,16 +7,17 @@ from contactship_common.models import Provider
 from contactship_common.tasks.outcomes import Permanent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # no repr: it holds a number and a text
 class Outgoing:
     """One message. `callback_url` is where the vendor reports to, "" if nowhere; `life_seconds` is how long it is worth
-    delivering (a code's rest of life). Never log `to`, `text` or `media_url`."""
+    delivering (a code's rest of life); `secret` is the code in the text. Never log any of it."""
 
     to: str
     text: str
     media_url: str | None = None
     callback_url: str = ""
     life_seconds: int | None = None
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Sent:
     provider: Provider
     provider_message_id: str | None
     status: str = "sent"
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 class Sender(Protocol):

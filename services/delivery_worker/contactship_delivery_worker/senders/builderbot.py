@@ -1,8 +1,8 @@
 """WhatsApp through BuilderBot's cloud API (v2)."""
 
 from typing import Any
+from urllib.parse import quote
 
-from contactship_common.masking import mask_pii
 from contactship_common.models import Provider
 from contactship_common.settings import ContactCenterSettings
 from contactship_delivery_worker.senders import http
@@ -11,7 +11,7 @@ from contactship_delivery_worker.senders.base import Outgoing, Sent
 
 class BuilderBotSender:
     def __init__(self, settings: ContactCenterSettings) -> None:
-        self._bot = settings.builderbot_bot_id
+        self._path = f"/api/v2/{quote(settings.builderbot_bot_id, safe='')}/messages"
         headers = {"x-api-builderbot": settings.builderbot_api_key.get_secret_value()}
         self._client = http.make_client(settings.builderbot_api_url, headers=headers)
 
@@ -20,11 +20,11 @@ class BuilderBotSender:
         if message.media_url:
             content["mediaUrl"] = message.media_url
         body = {"messages": content, "number": message.to.lstrip("+"), "checkIfExists": False}
-        response = await http.post(self._client, f"/api/v2/{self._bot}/messages", json=body)
+        response = await http.post(self._client, self._path, json=body)
         told = http.answer(response)
         if response.is_error:
             reason = told.get("message") or told.get("error")
-            raise http.refused(told.get("code"), mask_pii(str(reason or "")), response.status_code)
+            raise http.refused(told.get("code"), reason, response.status_code, message)
         return Sent(Provider.BUILDERBOT, _id_of(told))
 
     async def aclose(self) -> None:
