@@ -165,18 +165,17 @@ async def _post_inbound(uow: UnitOfWork, conversation_id: UUID, new: NewMessage)
     wanted = sa.select(col(Conversation.lead_id), col(Conversation.channel)).where(
         col(Conversation.id) == conversation_id
     )
-    found = (await uow.session.execute(wanted)).first()
-    if found is None:
-        raise ConversationNotFound
-    posted = await post_message(uow, conversation_id, new)
     for _ in range(_ROUNDS):
+        found = (await uow.session.execute(wanted)).first()
+        if found is None:
+            raise ConversationNotFound
+        posted = await post_message(uow, conversation_id, new)
+        # Closed. The lead is locked, so that it is not deleted or merged away under the new conversation.
+        if posted is None and await _lead_stays(uow, found.lead_id):
+            current, _ = await open_conversation(uow, found.lead_id, Channel(found.channel))
+            posted = await post_message(uow, current, new)
         if posted is not None:
             return MessageOut.model_validate(posted.message)
-        # Locked, so that the lead is not deleted or merged away under the new conversation.
-        if not await _lead_stays(uow, found.lead_id):
-            break
-        current, _ = await open_conversation(uow, found.lead_id, Channel(found.channel))
-        posted = await post_message(uow, current, new)
     raise ConcurrentChange
 
 
