@@ -90,6 +90,8 @@ class Supervisor:
         assert self._servers is not None
         # This machine only, unless somebody asks for more: the first administrator's password is a published one.
         defaults = {"HOST": "127.0.0.1", "WORKER_HEALTH_HOST": "127.0.0.1"}
+        # So that providers simulated on this machine can report back.
+        defaults["PUBLIC_BASE_URL"] = f"http://127.0.0.1:{port}"
         for name in ("API_SECRET_KEY", "JWT_SECRET", "CALLBACK_SIGNING_SECRET"):
             defaults[name] = os.environ.get(name) or self._data.secret(name)
         environment = {**defaults, **{k: v for k, v in os.environ.items() if v}, **self._servers.environment}

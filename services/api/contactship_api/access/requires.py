@@ -53,6 +53,7 @@ ConversationsRead = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_RE
 ConversationsWrite = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_WRITE))]
 InteractionsRead = Annotated[Principal, Depends(Requires(Scope.INTERACTIONS_READ))]
 MessagesSend = Annotated[Principal, Depends(Requires(Scope.MESSAGES_SEND))]
+DeliveriesRead = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_READ, or_scope=Scope.MESSAGES_SEND))]
 OtpSend = Annotated[Principal, Depends(Requires(Scope.OTP_SEND))]
 WebhooksManage = Annotated[Principal, Depends(Requires(Scope.WEBHOOKS_MANAGE))]
 MessagesPost = Annotated[Principal, Depends(Requires(Scope.CONVERSATIONS_WRITE, or_scope=Scope.MESSAGES_INBOUND))]
