@@ -39,6 +39,7 @@ from contactship_common.errors import (
     Forbidden,
     NoPhoneNumber,
     SearchTooBroad,
+    SmsTooLong,
 )
 from contactship_common.models import Channel, ConversationStatus, Priority
 
@@ -143,6 +144,7 @@ async def list_messages(
     Forbidden,
     ConcurrentChange,
     NoPhoneNumber,
+    SmsTooLong,
 )
 async def post_message(conversation_id: UUID, body: MessageCreate, who: MessagesPost, uow: IdempotentUow) -> MessageOut:
     """Answer the lead (`conversations:write`). A machine with `messages:inbound` may add what the lead wrote: to a
