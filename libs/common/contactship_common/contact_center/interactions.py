@@ -1,5 +1,6 @@
 """The running interaction of a conversation."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -7,8 +8,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from contactship_common.errors import ConcurrentChange
-from contactship_common.models import Direction, Interaction, InteractionChannel, InteractionStatus, Provider
+from contactship_common.models import (
+    CallDetail,
+    Direction,
+    Interaction,
+    InteractionChannel,
+    InteractionStatus,
+    Provider,
+)
 from contactship_common.models.base import new_id
+from contactship_common.outbound.events import publish
 from contactship_common.uow import UnitOfWork
 
 RUNNING = (InteractionStatus.NEW, InteractionStatus.IN_PROGRESS)
@@ -69,7 +78,7 @@ async def running_interaction(
 
 async def complete_with_conversation(uow: UnitOfWork, conversation_id: UUID) -> None:
     """A closed conversation ends its interaction."""
-    await uow.session.execute(
+    ended = await uow.session.execute(
         sa.update(Interaction)
         .where(col(Interaction.conversation_id) == conversation_id, _IS_RUNNING)
         .values(
@@ -77,4 +86,36 @@ async def complete_with_conversation(uow: UnitOfWork, conversation_id: UUID) -> 
             ended_at=sa.func.clock_timestamp(),
             updated_at=sa.func.clock_timestamp(),
         )
+        .returning(col(Interaction.id))
     )
+    await publish_completed(uow, list(ended.scalars()))
+
+
+async def publish_completed(uow: UnitOfWork, interaction_ids: Sequence[UUID]) -> None:
+    """Tell the receivers of `interaction.completed`; once for each, by whoever has just ended it."""
+    if not interaction_ids:
+        return
+    each = (
+        sa.select(Interaction, col(CallDetail.duration_sec))
+        .outerjoin(CallDetail, col(CallDetail.interaction_id) == col(Interaction.id))
+        .where(col(Interaction.id).in_(interaction_ids))
+        .execution_options(populate_existing=True)
+    )
+    for ended, duration in (await uow.session.execute(each)).all():
+        await publish(
+            uow,
+            "interaction.completed",
+            {
+                "interactionId": str(ended.id),
+                "channel": ended.channel,
+                "direction": ended.direction,
+                "status": ended.status,
+                "provider": ended.provider,
+                "outcome": ended.outcome,
+                "leadId": str(ended.lead_id) if ended.lead_id else None,
+                "conversationId": str(ended.conversation_id) if ended.conversation_id else None,
+                "startedAt": ended.started_at.isoformat(),
+                "endedAt": ended.ended_at.isoformat() if ended.ended_at else None,
+                "durationSec": duration,
+            },
+        )

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import phonenumbers
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
@@ -14,19 +15,45 @@ from contactship_common.uow import UnitOfWork
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 4242))")
 _LONGEST_NAME = 255
+_PEOPLE_HOSTS = ("s.whatsapp.net", "c.us")
 
 
 def whatsapp_number(text: str | None) -> str | None:
     """The E.164 number of a WhatsApp id: international digits, `5491155551234` or `5491155551234@s.whatsapp.net`.
-    Groups and broadcasts are not people: None."""
+    Groups, broadcasts and ids that hide the number are none: None."""
     if not text:
         return None
     local, _, host = text.strip().partition("@")
-    if host in ("g.us", "broadcast", "newsletter", "lid"):
+    if host and host not in _PEOPLE_HOSTS:
         return None
     # A linked device adds `:12` to the number.
-    digits = "".join(char for char in local.partition(":")[0] if char.isdigit())
-    return parse_phone(f"+{digits}") if digits else None
+    digits = local.partition(":")[0].lstrip("+").replace(" ", "").replace("-", "")
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    if len(digits) == 13 and digits.startswith("521"):
+        digits = f"52{digits[3:]}"  # WhatsApp still has the old mobile prefix of Mexico
+    return provider_number(f"+{digits}")
+
+
+def is_no_person(text: str) -> bool:
+    """A WhatsApp id of a group, a broadcast or a channel."""
+    return text.strip().partition("@")[2] in ("g.us", "broadcast", "newsletter")
+
+
+def provider_number(text: str | None) -> str | None:
+    """The E.164 number of `+` digits that a phone network itself names. It exists, so a possible number is enough:
+    networks know ranges before the tables do."""
+    if not text or not text.startswith("+"):
+        return None
+    if (valid := parse_phone(text)) is not None:
+        return valid
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 async def lock_phone(uow: UnitOfWork, phone_e164: str) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
+LONGEST_KEY = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -10,6 +12,13 @@ class Piece:
 
     key: str
     body: bytes
+
+    @property
+    def stored_key(self) -> str:
+        """The key as its column takes it; cut, two of them could become one."""
+        if len(self.key) <= LONGEST_KEY:
+            return self.key
+        return f"{self.key[:64]}:{hashed(self.key.encode())}"
 
 
 def hashed(*parts: bytes) -> str:

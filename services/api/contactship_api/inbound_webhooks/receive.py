@@ -14,7 +14,6 @@ from contactship_common.models.base import new_id
 from contactship_common.tasks.catalog import HandleWebhook
 from contactship_common.uow import UnitOfWork
 
-_LONGEST_KEY = 512
 # Kept to understand and replay an event; credentials and signatures are not.
 _KEPT_HEADERS = ("content-type", "user-agent", "x-request-id", "i-twilio-idempotency-token")
 
@@ -30,7 +29,7 @@ async def take_in(
             "id": new_id(),
             "provider": provider,
             "kind": kind,
-            "key": piece.key[:_LONGEST_KEY],
+            "key": piece.stored_key,
             "headers": headers,
             "query": query,
             "content_type": request.headers.get("content-type", "")[:255] or None,
@@ -39,7 +38,7 @@ async def take_in(
             "request_id": uow.context.request_id,
         }
         # In one order everywhere, so that two requests with the same events never wait for each other.
-        for piece in sorted({piece.key: piece for piece in pieces}.values(), key=lambda piece: piece.key)
+        for piece in sorted({piece.stored_key: piece for piece in pieces}.values(), key=lambda piece: piece.key)
     ]
     if not rows:
         return False

@@ -1,0 +1,198 @@
+"""What people write to us, and what is written from our side outside this system, becomes part of a conversation."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from contactship_common.contact_center import delivery_reports
+from contactship_common.contact_center.delivery_reports import Report
+from contactship_common.contact_center.events import IncomingMessage, OutgoingMessage, Text, Understood
+from contactship_common.contact_center.interactions import CHANNEL_OF, running_interaction
+from contactship_common.contact_center.phones import lead_of_phone
+from contactship_common.conversations.opening import open_conversation
+from contactship_common.conversations.posting import NewMessage, Posted, post_message
+from contactship_common.errors import ConcurrentChange
+from contactship_common.models import (
+    Channel,
+    Delivery,
+    DeliveryState,
+    Direction,
+    InteractionEvent,
+    Message,
+    MessageStatus,
+    Provider,
+    SenderType,
+)
+from contactship_common.outbound.events import publish
+from contactship_common.uow import UnitOfWork
+from contactship_delivery_worker.inbound.entries import Entry, EventRow, handled
+
+_ROUNDS = 5
+ECHO_WINDOW = timedelta(minutes=10)
+"""An echo of our own sending comes within this time, or is somebody's own message."""
+
+
+async def apply_incoming(
+    uow: UnitOfWork, entry: Entry, understood: Understood, event: IncomingMessage
+) -> dict[str, Any]:
+    """Append it to the open conversation of the lead with this number."""
+    lead_id = await lead_of_phone(uow, event.said.phone_e164, name=event.name)
+    return await _append(
+        uow, entry, understood, event.said, lead_id=lead_id, sender=SenderType.LEAD, our_number=event.our_number
+    )
+
+
+async def apply_outgoing(
+    uow: UnitOfWork, entry: Entry, understood: Understood, event: OutgoingMessage
+) -> dict[str, Any]:
+    """Our own sending has arrived at the provider; or somebody wrote on the phone: then it is appended, and not sent
+    again."""
+    lead_id = await lead_of_phone(uow, event.said.phone_e164)
+    delivery = await _sending_of(uow, entry, event.said)
+    if delivery is None:
+        return await _append(uow, entry, understood, event.said, lead_id=lead_id, sender=SenderType.AGENT)
+    report = Report("sent", entry.told_by, event.said.message_id)
+    await delivery_reports.apply(uow, delivery.id, report)
+    row = None
+    if delivery.interaction_id is not None:
+        row = _row(delivery.interaction_id, entry, understood, event.said)
+        row.normalized["deliveryId"] = str(delivery.id)
+    await handled(uow, entry, row)
+    return {"deliveryId": str(delivery.id), "echo": True}
+
+
+def _row(interaction_id: UUID, entry: Entry, understood: Understood, said: Text) -> EventRow:
+    normalized = {
+        "phone": said.phone_e164,
+        "text": said.text,
+        "contentType": str(said.content_type),
+        "mediaUrl": said.media_url,
+        "sentAt": said.sent_at.isoformat() if said.sent_at else None,
+    }
+    kind = getattr(understood.event, "type", entry.kind)
+    return EventRow(interaction_id, kind, said.message_id, understood.raw, normalized, said.sent_at)
+
+
+async def _append(
+    uow: UnitOfWork,
+    entry: Entry,
+    understood: Understood,
+    said: Text,
+    *,
+    lead_id: UUID,
+    sender: SenderType,
+    our_number: str | None = None,
+) -> dict[str, Any]:
+    known = await _known(uow, entry.told_by, said.message_id)
+    if known is not None:
+        await handled(uow, entry)
+        return {"messageId": str(known), "duplicate": True}
+    channel = Channel.SMS if entry.told_by is Provider.TWILIO else Channel.WHATSAPP
+    new = NewMessage(
+        sender,
+        said.text,
+        said.content_type,
+        said.media_url,
+        status=MessageStatus.SENT if sender is SenderType.AGENT else None,
+        provider=entry.told_by,
+        provider_message_id=said.message_id,
+        sent_at=said.sent_at,
+    )
+    for _ in range(_ROUNDS):
+        conversation_id, _new = await open_conversation(uow, lead_id, channel)
+        interaction_id = await running_interaction(
+            uow,
+            conversation_id,
+            channel=CHANNEL_OF[channel],
+            direction=Direction.INBOUND if sender is SenderType.LEAD else Direction.OUTBOUND,
+            provider=entry.told_by,
+            lead_id=lead_id,
+            customer_phone=said.phone_e164,
+            our_number=our_number,
+        )
+        posted = await post_message(uow, conversation_id, new)
+        if posted is not None:
+            break
+    else:
+        raise ConcurrentChange
+    await handled(uow, entry, _row(interaction_id, entry, understood, said))
+    if sender is SenderType.LEAD:
+        await _publish(uow, posted, entry, interaction_id)
+    return {"messageId": str(posted.message.id), "conversationId": str(conversation_id), "leadId": str(lead_id)}
+
+
+async def _known(uow: UnitOfWork, provider: Provider, message_id: str | None) -> UUID | None:
+    """Nobody adds the same message meanwhile: its number is locked."""
+    if message_id is None:
+        return None
+    statement = sa.select(col(Message.id)).where(
+        col(Message.provider) == provider, col(Message.provider_message_id) == message_id
+    )
+    found: UUID | None = (await uow.session.execute(statement)).scalar_one_or_none()
+    return found
+
+
+async def _sending_of(uow: UnitOfWork, entry: Entry, said: Text) -> Delivery | None:
+    """The delivery that this is the echo of: by the provider's id, else the oldest that nothing has echoed yet, to the
+    same number and with the same text."""
+    if said.message_id is not None:
+        by_id = sa.select(Delivery).where(
+            col(Delivery.provider) == entry.told_by, col(Delivery.provider_message_id) == said.message_id
+        )
+        found = (await uow.session.execute(by_id)).scalar_one_or_none()
+        if found is not None:
+            return found
+    same_text = sa.func.btrim(sa.func.coalesce(col(Message.content_text), ""), " \t\r\n") == (said.text or "")
+    candidates = (
+        sa.select(Delivery)
+        .join(Message, col(Message.id) == col(Delivery.message_id))
+        .where(
+            col(Delivery.to_number) == said.phone_e164,
+            col(Delivery.channel) == CHANNEL_OF[Channel.WHATSAPP],
+            col(Delivery.state).in_([DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.UNKNOWN]),
+            col(Delivery.sending_at).between(entry.received_at - ECHO_WINDOW, entry.received_at + ECHO_WINDOW),
+            same_text,
+            ~_echoed(),
+        )
+        .order_by(col(Delivery.id))
+        .limit(1)
+        .with_for_update(of=Delivery)
+    )
+    return (await uow.session.execute(candidates)).scalar_one_or_none()
+
+
+def _echoed() -> sa.ColumnElement[bool]:
+    """An echo has settled it before: two equal messages have two echoes."""
+    return (
+        sa.select(sa.literal(1))
+        .where(
+            col(InteractionEvent.interaction_id) == col(Delivery.interaction_id),
+            col(InteractionEvent.normalized)["deliveryId"].astext == sa.cast(col(Delivery.id), sa.Text),
+        )
+        .exists()
+    )
+
+
+async def _publish(uow: UnitOfWork, posted: Posted, entry: Entry, interaction_id: UUID) -> None:
+    message = posted.message
+    await publish(
+        uow,
+        "message.received",
+        {
+            "messageId": str(message.id),
+            "conversationId": str(message.conversation_id),
+            "interactionId": str(interaction_id),
+            "leadId": str(posted.lead_id),
+            "channel": posted.channel,
+            "provider": str(entry.told_by),
+            "seq": message.seq,
+            "contentType": str(message.content_type),
+            "contentText": message.content_text,
+            "mediaUrl": message.media_url,
+            "sentAt": message.sent_at.isoformat() if message.sent_at else None,
+            "createdAt": message.created_at.isoformat(),
+        },
+    )
