@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import engineio
 import orjson
 import socketio
 from engineio.async_drivers.asgi import WebSocket
@@ -87,6 +88,27 @@ class _WebSocket(WebSocket):  # type: ignore[misc]  # the library has no types
         return frame
 
 
+class _Engine(engineio.AsyncServer):  # type: ignore[misc]  # the library has no types
+    """Never waits for a client to read before it closes: the library would, for as long as the client likes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        vars(self)["_async"] = {**vars(self)["_async"], "websocket": _WebSocket}
+
+    async def disconnect(self, sid: str | None = None) -> None:
+        for wire in [self.sockets.get(sid)] if sid is not None else list(self.sockets.values()):
+            if wire is not None:
+                await self.hang_up(wire)
+
+    async def hang_up(self, wire: Any) -> None:
+        if wire.queue.qsize() >= _LONGEST_BACKLOG:
+            while not wire.queue.empty():
+                wire.queue.get_nowait()
+        self.sockets.pop(wire.sid, None)
+        await wire.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        wire.queue.put_nowait(None)  # the writer ends, and closes the WebSocket
+
+
 class GuardedServer(socketio.AsyncServer):  # type: ignore[misc]  # the library has no types
     """`events` are the names that clients may send; others are ignored."""
 
@@ -107,7 +129,6 @@ class GuardedServer(socketio.AsyncServer):  # type: ignore[misc]  # the library 
             logger=_quiet,
             engineio_logger=_quiet,
         )
-        self.eio._async = {**self.eio._async, "websocket": _WebSocket}
         self._known_events = frozenset(events)
         self._events_per_second = float(events_per_second)
         self._refuse = refuse
@@ -129,12 +150,7 @@ class GuardedServer(socketio.AsyncServer):  # type: ignore[misc]  # the library 
 
     async def hang_up(self, wire: Any) -> None:
         """Close the connection below Socket.IO: the client takes it for a lost one and connects again."""
-        if wire.queue.qsize() >= _LONGEST_BACKLOG:
-            while not wire.queue.empty():
-                wire.queue.get_nowait()
-        self.eio.sockets.pop(wire.sid, None)
-        await wire.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
-        wire.queue.put_nowait(None)  # the writer ends, and closes the WebSocket
+        await self.eio.hang_up(wire)
 
     def connections(self) -> list[Any]:
         return list(self.eio.sockets.values())
@@ -149,6 +165,9 @@ class GuardedServer(socketio.AsyncServer):  # type: ignore[misc]  # the library 
             if wire not in known
             and ((allowance := self._allowances.get(wire.sid)) is None or allowance.opened_at < before)
         ]
+
+    def _engineio_server_class(self) -> type[_Engine]:
+        return _Engine
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         self._allowances[eio_sid] = Allowance(self._events_per_second)

@@ -63,6 +63,7 @@ class RealtimeServer:
         for name, handle in handlers.items():
             self.sio.on(name, self._in_order(name, handle))
         self._stop = asyncio.Event()
+        self._sweeping: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     def asgi(self, app: Any) -> Any:
@@ -72,7 +73,8 @@ class RealtimeServer:
     async def open(self) -> None:
         await self.relay.subscription.open()
         every = self._settings.socket_sweep_seconds
-        self._spawn(periodically("realtime_sweep", self.sweep, every_seconds=every, stop=self._stop))
+        sweeping = periodically("realtime_sweep", self.sweep, every_seconds=every, stop=self._stop)
+        self._sweeping = asyncio.create_task(sweeping)
 
     async def say_goodbye(self) -> None:
         """Close every connection so that its client connects again, to another process; nobody new gets in."""
@@ -82,11 +84,12 @@ class RealtimeServer:
 
     async def close(self) -> None:
         await self.say_goodbye()
-        if self._background:
-            await asyncio.wait(self._background, timeout=_FAREWELL_SECONDS)  # others hear that typing stops
-        for task in self._background:
+        remaining = {*self._background, *([self._sweeping] if self._sweeping else [])}
+        if remaining:
+            await asyncio.wait(remaining, timeout=_FAREWELL_SECONDS)  # others hear that typing stops
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
         await self.relay.subscription.close()
         await self.sio.shutdown()
 
