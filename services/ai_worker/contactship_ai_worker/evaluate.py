@@ -10,7 +10,7 @@ import csv
 import logging
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from contactship_ai_worker.meeting_classification import (
     prompt_of,
     split,
 )
-from contactship_common.classification.categories import FIXED, Category, WrongCategories, load_categories
+from contactship_common.classification.categories import Category, WrongCategories, allowed_values, load_categories
 from contactship_common.demo.demo import labels, meetings
 from contactship_common.models.ai_call import AICall
 from contactship_common.settings import AISettings, explain
@@ -39,6 +39,7 @@ from contactship_common.tasks.outcomes import TaskError
 HALVES = ("a", "b")
 _AT_ONCE = 8
 _MICRO = 1_000_000
+_MORE_COLUMNS = "\0"
 _TRANSCRIPT_COLUMNS = ("Transcripcion", "transcript")
 
 
@@ -162,7 +163,7 @@ def demo_examples(half: str) -> list[Example]:
     return [Example(each.key, each.transcript, gold[each.key]) for each in meetings() if each.key in gold]
 
 
-def read_examples(meetings_file: Path, labels_file: Path, allowed: Iterable[str]) -> list[Example]:
+def read_examples(meetings_file: Path, labels_file: Path, categories: tuple[Category, ...]) -> list[Example]:
     """Meetings and labels of your own. The meetings have a column `Transcripcion` or `transcript`; the labels a column
     `key`, 1 for the first meeting (`x:1` does too), and one for each field to be measured; empty means no ground.
 
@@ -171,28 +172,37 @@ def read_examples(meetings_file: Path, labels_file: Path, allowed: Iterable[str]
     """
     transcripts = [_transcript(row, meetings_file) for row in _rows(meetings_file)]
     examples = []
-    fields = set(allowed)
     for row in _rows(labels_file):
         key = row.pop("key", "") or ""
         number = key.rpartition(":")[2]
         if not (number.isascii() and number.isdigit() and 1 <= int(number) <= len(transcripts)):
             raise WrongFile(f"{labels_file}: the key {key!r} is no row of {meetings_file}")
-        if unknown := sorted(str(name) for name in row if name not in fields):
-            raise WrongFile(f"{labels_file}: no such field: {', '.join(unknown)}")
-        examples.append(
-            Example(key, transcripts[int(number) - 1], {n: (v or "").strip() or None for n, v in row.items()})
-        )
+        labelled = {name: (value or "").strip() or None for name, value in row.items()}
+        for name, value in labelled.items():
+            _check_label(labels_file, categories, name, value)
+        examples.append(Example(key, transcripts[int(number) - 1], labelled))
     if len({example.key for example in examples}) < len(examples):
         raise WrongFile(f"{labels_file}: a key stands there twice")
     return examples
 
 
+def _check_label(file: Path, categories: tuple[Category, ...], name: str, value: str | None) -> None:
+    allowed = allowed_values(categories, name)
+    if allowed is None:
+        raise WrongFile(f"{file}: no such field: {name}")
+    if value is not None and value not in map(_as_label, allowed):
+        raise WrongFile(f"{file}: {value} is no value of {name}")
+
+
 def _rows(file: Path) -> list[dict[str, str]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
-            return list(csv.DictReader(opened))
+            rows = list(csv.DictReader(opened, restkey=_MORE_COLUMNS))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WrongFile(f"{file} cannot be read: {type(error).__name__}") from None
+    if any(_MORE_COLUMNS in row for row in rows):
+        raise WrongFile(f"{file}: a row has more columns than its header")
+    return rows
 
 
 def _transcript(row: Mapping[str, str], file: Path) -> str:
@@ -302,8 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _reports(asked: argparse.Namespace, settings: AISettings, categories: tuple[Category, ...]) -> list[Report]:
     if asked.file is not None:
-        fields = [category.name for category in categories] + list(FIXED)
-        return [await evaluate("file", read_examples(asked.file, asked.labels, fields), settings, categories)]
+        return [await evaluate("file", read_examples(asked.file, asked.labels, categories), settings, categories)]
     halves = HALVES if asked.half == "both" else (asked.half,)
     return [await evaluate(half, demo_examples(half), settings, categories) for half in halves]
 

@@ -9,6 +9,7 @@ from contactship_ai_worker.local_rules.meeting_classification.words import Hit, 
 
 SIZES = ((50, "small"), (250, "medium"), (2_000, "large"))
 LARGEST = "enterprise"
+_MOST_PEOPLE, _SURE_OF_ONE = 5_000_000, 2.0
 
 _NUMBERS = {
     name: value
@@ -86,7 +87,9 @@ def _head_counts(sentence: Sentence) -> list[tuple[float, int]]:
             index += 1
             continue
         sure = _is_head_count(words, index, end)
-        if sure and 1 <= number < 5_000_000:
+        # "Somos una empresa": an article, not a count.
+        is_article = number == 1 and end == index + 1 and sure < _SURE_OF_ONE
+        if sure and 1 <= number < _MOST_PEOPLE and not is_article:
             found.append((sure, number))
         index = end
     return found

@@ -7,7 +7,13 @@ from typing import Literal
 
 from contactship_ai_worker.local_rules.meeting_classification import company
 from contactship_ai_worker.local_rules.meeting_classification.scoring import Factor, Scorer, best, unless_negated
-from contactship_ai_worker.local_rules.meeting_classification.vocabulary import Clue, Clues, cue_words, known_clues
+from contactship_ai_worker.local_rules.meeting_classification.vocabulary import (
+    Clue,
+    Clues,
+    cue_words,
+    known_clues,
+    related,
+)
 from contactship_ai_worker.local_rules.meeting_classification.words import Hit, Text, plain
 from contactship_common.classification.categories import Category
 
@@ -28,15 +34,26 @@ class Labels:
 
 def label(text: Text, categories: Sequence[Category]) -> Labels:
     """The same for the same text and categories."""
+    scores = {category.name: _scores(text, category) for category in categories}
+    for name, value, share in _TALKED_OF_ANYWAY:
+        if value in scores.get(name, {}):
+            scores[name][value] *= share
+    _support_one_another(scores)
+    lost = _lost(text)
+    if lost:
+        for reached, share in _STAGE_OF_LOST.items():
+            if reached in scores.get("purchaseStage", {}):
+                scores["purchaseStage"][reached] *= share
     found: dict[str, str | None] = {}
     evidence: dict[str, float] = {}
     for category in categories:
-        value, score = _value_of(text, category)
-        found[category.name] = value
-        if value is not None:
-            evidence[category.name] = score
-    lost = _lost(text)
+        most = best(scores[category.name], list(category.values), at_least=_at_least(category.name))
+        found[category.name] = most
+        if most is not None:
+            evidence[category.name] = scores[category.name][most]
     stage = found.get("purchaseStage")
+    if _only_needs_were_told(found, categories):
+        found["purchaseStage"] = "discovery"
     return Labels(
         categories=found,
         language=language_of(text),
@@ -45,6 +62,14 @@ def label(text: Text, categories: Sequence[Category]) -> Labels:
         lost=lost,
         evidence=evidence,
     )
+
+
+def _only_needs_were_told(found: dict[str, str | None], categories: Sequence[Category]) -> bool:
+    """A talk about what they want, with no word of an offer, is getting to know each other."""
+    stage = next((category for category in categories if category.name == "purchaseStage"), None)
+    if stage is None or "discovery" not in stage.values or found["purchaseStage"] is not None:
+        return False
+    return bool(found.get("useCase") and found.get("businessSector"))
 
 
 # --- the categories -------------------------------------------------------------------------------------------------
@@ -138,30 +163,55 @@ class _Rule:
 _RULES: dict[str, _Rule] = {
     "businessSector": _Rule(_sector_place, 3.0),
     "leadSource": _Rule(_source_place, 3.5),
-    "vambeProduct": _Rule(_product_place, 3.5),
-    "useCase": _Rule(_use_place, 4.0),
-    "primaryPainPoint": _Rule(_pain_place, 3.5),
+    "vambeProduct": _Rule(_product_place, 2.0),
+    "useCase": _Rule(_use_place, 3.0),
+    "primaryPainPoint": _Rule(_pain_place, 2.5),
     "decisionMakerRole": _Rule(_role_place, 2.0),
-    "purchaseStage": _Rule(_stage_place, 3.0),
+    "purchaseStage": _Rule(_stage_place, 2.0),
+    "companySize": _Rule(unless_negated, 2.0),
+    "region": _Rule(unless_negated, 1.0),
 }
 _OTHERWISE = _Rule(unless_negated, 2.0)
 _BY_COUNTING: dict[str, Callable[[Text], dict[str, float]]] = {
     "companySize": lambda text: {size: 3.0} if (size := company.size_of(text)) else {},
     "region": company.region_scores,
 }
-_COUNTED_AT_LEAST = 1.0
+# Signed, but the client is lost: mostly somebody else's contract; and a price is said in every refusal.
+_STAGE_OF_LOST = {"closure": 0.3, "negotiation": 0.6}
+_MOST_SUPPORT = 12.0
+# Chats, questions and prices come up in most meetings, also where they are not the matter.
+_TALKED_OF_ANYWAY = (
+    ("useCase", "conversational_support", 0.7),
+    ("primaryPainPoint", "saturated_support", 0.7),
+    ("purchaseStage", "negotiation", 0.75),
+)
 _NAME_WEIGHT, _HINT_WEIGHT, _SHORTEST_WORD = 2.5, 1.0, 4
 
 
-def _value_of(text: Text, category: Category) -> tuple[str | None, float]:
+def _scores(text: Text, category: Category) -> dict[str, float]:
+    """Each value's ground in the text."""
+    if count := _BY_COUNTING.get(category.name):
+        counted = {value: score for value, score in count(text).items() if value in category.values}
+        if counted:
+            return counted
     rule = _RULES.get(category.name, _OTHERWISE)
-    scores = dict(_scorer(category.name, tuple(category.values.items())).scores(text, rule.factor))
-    at_least = rule.at_least
-    if category.name in _BY_COUNTING:
-        counted = {v: s for v, s in _BY_COUNTING[category.name](text).items() if v in category.values}
-        scores, at_least = counted or scores, _COUNTED_AT_LEAST if counted else at_least
-    value = best(scores, list(category.values), at_least=at_least)
-    return value, scores.get(value, 0.0) if value is not None else 0.0
+    return dict(_scorer(category.name, tuple(category.values.items())).scores(text, rule.factor))
+
+
+def _at_least(name: str) -> float:
+    return _RULES.get(name, _OTHERWISE).at_least
+
+
+def _support_one_another(scores: dict[str, dict[str, float]]) -> None:
+    """What is often said together: somebody who wants calls ranked mostly complains of few sales. Only what has ground
+    of its own is supported, so nothing is concluded from one alone."""
+    before = {name: dict(each) for name, each in scores.items()}
+    for (name, value), supported in related().items():
+        strength = min(before.get(name, {}).get(value, 0.0), _MOST_SUPPORT)
+        for other, values in supported.items():
+            for each, share in values.items():
+                if before.get(other, {}).get(each, 0.0) > 0:
+                    scores[other][each] += share * strength
 
 
 @lru_cache(maxsize=128)

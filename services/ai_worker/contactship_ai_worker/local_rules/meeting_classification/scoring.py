@@ -11,6 +11,8 @@ Factor = Callable[[Text, Hit], float]
 
 _AGAIN = 0.25
 _MOST_AGAIN = 3
+# Many weak words make no strong one: "mensajes" and "preguntas" stand in every second talk.
+_WEAK, _WEAK_TOGETHER = 2.0, 3.0
 
 
 class Scorer:
@@ -34,6 +36,7 @@ class Scorer:
             for clue in self._clues[phrase]
         ]
         times: dict[tuple[str, str], int] = defaultdict(int)
+        weak: dict[str, float] = defaultdict(float)
         for weight, value, phrase, hit in sorted(weighed, key=lambda each: (-each[0], each[1], each[2])):
             spots = [(value, hit.sentence.number, index) for index in range(hit.start, hit.end)]
             if any(spot in taken for spot in spots):
@@ -42,8 +45,13 @@ class Scorer:
                 taken[spot] = weight
             before = times[value, phrase]
             times[value, phrase] += 1
-            if before <= _MOST_AGAIN:
-                scores[value] += weight if before == 0 else weight * _AGAIN
+            if before > _MOST_AGAIN:
+                continue
+            gain = weight if before == 0 else weight * _AGAIN
+            if weight <= _WEAK:
+                gain = min(gain, _WEAK_TOGETHER - weak[value])
+                weak[value] += gain
+            scores[value] += gain
         return scores
 
 

@@ -54,3 +54,10 @@ def cue_words(name: str) -> frozenset[str]:
 def _cues() -> dict[str, frozenset[str]]:
     loaded = yaml.safe_load((_FILES / "cues.yaml").read_text("utf-8"))
     return {name: frozenset(words) for name, words in loaded.items()}
+
+
+@lru_cache(maxsize=1)
+def related() -> dict[tuple[str, str], dict[str, dict[str, float]]]:
+    """(category, value) → other category → value → how much of the first one's score it gets."""
+    loaded = yaml.safe_load((_FILES / "related.yaml").read_text("utf-8"))
+    return {(name, value): others for name, values in loaded.items() for value, others in values.items()}

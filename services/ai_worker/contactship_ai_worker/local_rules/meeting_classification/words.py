@@ -15,6 +15,7 @@ from contactship_ai_worker.local_rules.meeting_classification.vocabulary import 
 
 GAP = "~"
 _GAP_WORDS = 4
+_MOST_PLACES = 40
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 # After any closing mark; an abbreviation cut in two does no harm here.
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'»”)]*\s+|\n+|[;—]\s*")
@@ -90,6 +91,19 @@ class Text:
     def words(self) -> list[str]:
         return [word.plain for sentence in self.sentences for word in sentence.words]
 
+    @cached_property
+    def places(self) -> dict[str, list[tuple[Sentence, int]]]:
+        """Each different word's places. Of a word that stands there very often the first and the last ones: work
+        stays bounded on a text that is one word over and over."""
+        found: dict[str, list[tuple[Sentence, int]]] = defaultdict(list)
+        for sentence in self.sentences:
+            for index, word in enumerate(sentence.words):
+                found[word.plain].append((sentence, index))
+        return {
+            word: each if len(each) <= 2 * _MOST_PLACES else each[:_MOST_PLACES] + each[-_MOST_PLACES:]
+            for word, each in found.items()
+        }
+
     def place(self, hit: Hit) -> float:
         """Where in the text it stands: 0 the beginning, 1 the last sentence."""
         return hit.sentence.number / max(1, len(self.sentences) - 1)
@@ -124,9 +138,9 @@ class Phrases:
     def find(self, text: Text) -> dict[str, list[Hit]]:
         """Every phrase that occurs, with its hits in order."""
         found: dict[str, list[Hit]] = defaultdict(list)
-        for sentence in text.sentences:
-            for index, word in enumerate(sentence.words):
-                for phrase, rest in self._beginning_with(word.plain):
+        for word, places in text.places.items():
+            for phrase, rest in self._beginning_with(word):
+                for sentence, index in places:
                     if end := _end_of(rest, sentence.words, index + 1):
                         found[phrase].append(Hit(sentence, index, end))
         return found
