@@ -41,5 +41,8 @@ OUTBOUND = Counter(
     "Attempts to deliver callbacks and outbound webhooks: delivered, will be tried again, given up",
     ["outcome"],
 )
+ENDPOINTS_DISABLED = Counter(
+    "contactship_webhook_endpoints_disabled_total", "Endpoints disabled for failing or being gone", ["reason"]
+)
 SOCKETS = Gauge("contactship_sockets", "Connected Socket.IO clients of this process")
 SOCKET_EVENTS = Counter("contactship_socket_events_total", "Events from Socket.IO clients", ["event", "outcome"])

@@ -1,11 +1,11 @@
 """Events for outbound webhooks."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
-from sqlmodel import col
 
-from contactship_common.models import WebhookEndpoint
 from contactship_common.outbound import deliveries
 from contactship_common.uow import UnitOfWork
 
@@ -15,16 +15,28 @@ EVENT_TYPES = (
 )  # fmt: skip
 """What an endpoint can subscribe to."""
 
+PING = "ping"
+"""Sent to one endpoint on request; nobody subscribes to it."""
 
-async def publish(uow: UnitOfWork, event_type: str, data: dict[str, Any]) -> None:
+Data = dict[str, Any]
+DataWhenWanted = Callable[[], Awaitable[Data | None]]
+"""Reads the data where somebody has subscribed; None: there is nothing to tell after all."""
+
+_SUBSCRIBED = sa.text(
+    "SELECT id, url FROM webhook_endpoints WHERE active AND events @> CAST(:event AS jsonb) ORDER BY id"
+)
+
+
+async def publish(uow: UnitOfWork, event_type: str, data: Data | DataWhenWanted) -> None:
     """Tell every endpoint that has subscribed to this, once this transaction has committed. `data` is JSON-ready and
     carries no code and no secret; it is frozen here."""
-    endpoints = sa.select(col(WebhookEndpoint.id), col(WebhookEndpoint.url)).where(
-        col(WebhookEndpoint.active), col(WebhookEndpoint.events).contains([event_type])
-    )
-    rows = (await uow.session.execute(endpoints)).all()
-    if not rows:
+    event = orjson.dumps(event_type).decode()
+    endpoints = (await uow.session.execute(_SUBSCRIBED, {"event": event})).all()
+    if not endpoints:
         return
-    body = deliveries.frozen(event_type, data)
-    for endpoint_id, url in rows:
+    told = data if isinstance(data, dict) else await data()
+    if told is None:
+        return
+    body = deliveries.frozen(event_type, told)
+    for endpoint_id, url in endpoints:
         deliveries.publish(uow, url=url, event_type=event_type, body=body, endpoint_id=endpoint_id)

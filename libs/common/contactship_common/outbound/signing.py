@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,12 @@ from standardwebhooks import Webhook
 _PREFIX = "whsec_"
 _SHORTEST, _LONGEST = 24, 64
 """Bytes of a key that the scheme recommends."""
+_KEY_BYTES = 32
+
+
+def make_secret() -> str:
+    """A new secret: `whsec_` and base64, which receivers give to the library as it is."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
 def key_of(secret: str) -> bytes:

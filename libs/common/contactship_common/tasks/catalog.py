@@ -244,6 +244,7 @@ class DeliverOutbound(TaskKind):
 
     KIND = "outbound.deliver"
     QUEUE = "delivery"
+    PRIORITY = 150  # after codes and messages to people
     MAX_WAIT_SECONDS = 14 * 86_400.0  # its own schedule ends it much earlier; receivers may ask for pauses
 
     delivery_id: UUID

@@ -12,6 +12,7 @@ from contactship_common.tasks.catalog import DeliverOutbound
 from contactship_common.tasks.runner import Runner
 from contactship_common.uow import Context, unit_of_work
 from contactship_delivery_worker.handlers.deliver_outbound import DeliverOverHttp
+from contactship_delivery_worker.lanes import Lanes
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
@@ -22,11 +23,13 @@ class Deliveries:
         self.runtime = runtime
         self.client = client
         self.sql = sql
+        self.per_receiver = 8
         self.use(**settings)
 
     def use(self, **settings: Any) -> None:
         """Go on with these settings, as after a restart of the worker."""
-        self.handler = DeliverOverHttp(self.client, self.runtime.settings, DeliverySettings(**settings))
+        lanes = Lanes(per_receiver=self.per_receiver, in_all=32)
+        self.handler = DeliverOverHttp(self.client, self.runtime.settings, DeliverySettings(**settings), lanes)
         self.runner = self.make_runner("worker-1")
 
     def make_runner(self, owner: str) -> Runner:
