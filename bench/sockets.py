@@ -4,6 +4,7 @@ delivery to every right screen."""
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -37,7 +38,8 @@ class _Usage:
 
     def _watch(self) -> None:
         while not self._stop.wait(1.0):
-            self.memory_mib.append(sum(process.memory_info().rss for process in self._processes) / 2**20)
+            with suppress(psutil.NoSuchProcess):
+                self.memory_mib.append(sum(process.memory_info().rss for process in self._processes) / 2**20)
 
     def stop(self) -> float:
         """Cores used on average."""
@@ -76,7 +78,8 @@ async def run(options: Options) -> Section:
         ],
         [delivered, Line("POST …/messages answered", result.answers_ms)],
         [
-            f"{result.sent:,} messages, {result.expected:,} deliveries: {result.lost} lost, {result.twice} twice, "
+            f"{result.sent:,} messages, refused: {result.refused or 'none'}; {result.expected:,} deliveries: "
+            f"{result.lost} lost, {result.twice} twice, "
             f"{load.closed} sockets closed. p95 {delivered.p95:.0f} ms; the promise is 250 ms.",
             f"The API used {cores:.2f} cores, the clients {result.client_cpu:.2f}; they sent at most "
             f"{result.late_ms:.0f} ms late. Everybody was connected after {result.connect_seconds:.1f} s. Memory of "

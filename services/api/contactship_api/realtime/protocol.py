@@ -13,7 +13,7 @@ from typing import Any
 import engineio
 import orjson
 import socketio
-from engineio.async_drivers.asgi import WebSocket
+from engineio.async_drivers import asgi
 from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 from engineio.payload import Payload
@@ -78,7 +78,7 @@ class Allowance:
         return True
 
 
-class _WebSocket(WebSocket):  # type: ignore[misc]  # the library has no types
+class _WebSocket(asgi.WebSocket):  # type: ignore[misc]  # the library has no types
     """Ends with the first frame that is no Engine.IO packet; the library would leave the socket half open."""
 
     async def wait(self) -> str | bytes:
@@ -93,7 +93,7 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]  # the library has no
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        vars(self)["_async"] = {**vars(self)["_async"], "websocket": _WebSocket}
+        self._async = {**asgi._async, "websocket": _WebSocket}
 
     async def disconnect(self, sid: str | None = None) -> None:
         for wire in [self.sockets.get(sid)] if sid is not None else list(self.sockets.values()):
