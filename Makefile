@@ -21,7 +21,7 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock libs/devstack/bootst
 	@sh libs/devstack/bootstrap.sh
 
 ##@ Everyday
-.PHONY: help run dev test lint types fmt
+.PHONY: help run dev demo test lint types fmt
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -30,6 +30,9 @@ run: $(INSTALLED) ## start everything on this machine: databases, API (PORT=3000
 
 dev: $(INSTALLED) ## the same, restarting what changed when a file is saved
 	@$(STACK) dev
+
+demo: $(INSTALLED) ## a story on the running system: leads, summaries, meetings, a conversation, WhatsApp, a code, KPIs
+	@$(STACK) demo
 
 test: $(INSTALLED) ## every test of every package and of the whole system (ARGS="-k lead")
 	@$(STACK) test $(ARGS)

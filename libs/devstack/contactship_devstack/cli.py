@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from contactship_devstack import commands, supervisor
+from contactship_devstack.demo import demo
 from contactship_devstack.environment import load_dotenv
 from contactship_devstack.errors import DevstackError
 
@@ -14,6 +15,7 @@ _COMMANDS = {
     "test": "run pytest with these arguments on a PostgreSQL of its own",
     "migrate": "bring the database to the newest schema",
     "revision": "write a migration for what changed in the models: revision MESSAGE",
+    "demo": "play a story on the running system",
     "psql": "open the running database; arguments go to psql",
     "tasks": "what waits, runs and failed",
     "admin": "contactship-admin on the running database, with these arguments",
@@ -54,6 +56,8 @@ def main() -> None:
                 commands.migrate()
             case "revision":
                 commands.revision(arguments)
+            case "demo":
+                demo()
             case "psql":
                 commands.psql(arguments)
             case "tasks":

@@ -97,8 +97,10 @@ class SocketLoad:
         return jwt.encode(claims, self._secret, "HS256")
 
     async def connect(self) -> float:
-        """Connect everybody, spread over the processes; returns the seconds it took."""
+        """Connect everybody who is not, spread over the processes; returns the seconds it took."""
         started = time.monotonic()
+        if self._sockets:
+            return 0.0
         gate = asyncio.Semaphore(20)
 
         async def one(number: int, who: Agent) -> None:
@@ -120,6 +122,8 @@ class SocketLoad:
         """Agents answer in turn, `rate` messages a second."""
         connect_seconds = await self.connect()
         self._deliveries.clear()
+        for who in (*self.agents, *self.admins):
+            who.heard.clear()
         answers: list[float] = []
         due_of: dict[str, Agent] = {}
         refused: Counter[int] = Counter()

@@ -26,6 +26,11 @@ class _Stopped(BaseException):
     """Ctrl-C or SIGTERM. Not an Exception: nothing on the way may take it for a failure."""
 
 
+_SECRETS = ("API_SECRET_KEY", "JWT_SECRET", "CALLBACK_SIGNING_SECRET")
+_WEBHOOK_TOKENS = ("BUILDERBOT_WEBHOOK_TOKEN", "ELEVENLABS_WEBHOOK_TOKEN", "TWILIO_WEBHOOK_TOKEN")
+"""Random ones of the data folder where none are set: without any, the routes of incoming webhooks are not there."""
+
+
 class Supervisor:
     """Starts the stack of one data folder and keeps it running until it is told to stop."""
 
@@ -92,7 +97,7 @@ class Supervisor:
         defaults = {"HOST": "127.0.0.1", "WORKER_HEALTH_HOST": "127.0.0.1"}
         # So that providers simulated on this machine can report back.
         defaults["PUBLIC_BASE_URL"] = f"http://127.0.0.1:{port}"
-        for name in ("API_SECRET_KEY", "JWT_SECRET", "CALLBACK_SIGNING_SECRET"):
+        for name in (*_SECRETS, *_WEBHOOK_TOKENS):
             defaults[name] = os.environ.get(name) or self._data.secret(name)
         environment = {**defaults, **{k: v for k, v in os.environ.items() if v}, **self._servers.environment}
         environment.pop("APP_PORT", None)
