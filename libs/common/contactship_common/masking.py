@@ -7,6 +7,7 @@ times, years and ids stay readable. Masked text is left alone when it is masked 
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import phonenumbers
 
@@ -74,6 +75,17 @@ def mask_phone(number: str) -> str:
     """`+54 11 3456-7890` → `***90`; a text with fewer than seven digits shows none of them."""
     digits = [char for char in number if char.isdigit()]
     return "***" + "".join(digits[-2:] if len(digits) >= 7 else [])
+
+
+def mask_data(value: Any) -> Any:
+    """JSON with every text in it masked."""
+    if isinstance(value, str):
+        return mask_pii(value)
+    if isinstance(value, dict):
+        return {mask_pii(key): mask_data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mask_data(item) for item in value]
+    return value
 
 
 def _mask_phones(text: str) -> str:

@@ -108,6 +108,13 @@ TABLE = {
     "POST /api/v1/conversations/{}/read": "conversations:write",
     "POST /api/v1/conversations/{}/analyze": "ai:run",
     "GET /api/v1/dashboard/metrics": "conversations:read",
+    "GET /api/v1/interactions": "interactions:read",
+    "GET /api/v1/interactions/metrics": "interactions:read",
+    "GET /api/v1/interactions/client/{}": "interactions:read",
+    "GET /api/v1/interactions/{}": "interactions:read",
+    # Whoever answers customers annotates and closes what was said with them.
+    "PATCH /api/v1/interactions/{}": "conversations:write",
+    "POST /api/v1/interactions/{}/summarize": "ai:run",
     "POST /api/v1/whatsapp/send": "messages:send",
     "POST /api/v1/sms/send": "messages:send",
     "GET /api/v1/deliveries/{}": "conversations:read or messages:send",

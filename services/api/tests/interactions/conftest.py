@@ -1,0 +1,6 @@
+"""The tests of interactions share `interaction_testkit`, beside this file."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
