@@ -160,7 +160,8 @@ class Budget:
         was stopped together does not come back together."""
         midnight = (self._start_of_day() + timedelta(days=1) - self._clock()).total_seconds()
         seconds = min(midnight, LONGEST_WAIT_SECONDS) + random.uniform(1, _SPREAD_SECONDS)  # noqa: S311  # no secret
-        return RetryLater("ai_budget_reached", "Today's budget for language models is used up.", delay_seconds=seconds)
+        message = "Today's budget for language models is used up."
+        return RetryLater("ai_budget_reached", message, delay_seconds=seconds, patient=True)
 
     def _start_of_day(self) -> datetime:
         return self._clock().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

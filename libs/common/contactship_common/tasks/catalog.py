@@ -29,7 +29,7 @@ class TaskKind(BaseModel):
     QUEUE: ClassVar[Queue]
     PRIORITY: ClassVar[int] = 100  # lower runs first
     LIMIT_SECONDS: ClassVar[float] = 60.0  # of one run of `work`
-    MAX_WAIT_SECONDS: ClassVar[float] = 86_400.0  # of uncounted waiting (no provider, no budget), then it fails
+    MAX_WAIT_SECONDS: ClassVar[float] = 86_400.0  # of uncounted waiting (no provider), then it fails
     HOLDS: ClassVar[Literal["waiting", "ended"]] = "ended"
     ONCE: ClassVar[bool] = False
     CALLBACK_EVENT: ClassVar[str | None] = None  # type of the message when it succeeds; None: takes no callbacks

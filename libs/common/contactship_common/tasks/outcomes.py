@@ -27,11 +27,13 @@ class Transient(TaskError):
 
 class RetryLater(TaskError):
     """Not now, and nobody's fault (a rate-limit hint, an open circuit, an empty budget): queued again after
-    `delay_seconds`, not counted as a failure."""
+    `delay_seconds`, not counted as a failure. Waiting ends with the kind's `MAX_WAIT_SECONDS`, unless `patient`: what
+    waits for our own decision (a budget) is not given up."""
 
-    def __init__(self, code: str, message: str, *, delay_seconds: float) -> None:
+    def __init__(self, code: str, message: str, *, delay_seconds: float, patient: bool = False) -> None:
         super().__init__(code, message)
         self.delay_seconds = delay_seconds
+        self.patient = patient
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,7 @@ class Runner:
                 # Nobody knows how far it came: a person or the vendor's callback settles it.
                 return await self._unknown(run, "the run broke off after it may have acted")
         if isinstance(told, RetryLater):
-            if run.task.waited_seconds > run.payload.MAX_WAIT_SECONDS:
+            if run.task.waited_seconds > run.payload.MAX_WAIT_SECONDS and not told.patient:
                 return await self._fail(run, told)
             return await self._retry(run, told, told.delay_seconds, counted=False)
         if run.task.failures + 1 >= run.task.max_attempts:

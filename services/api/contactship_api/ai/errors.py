@@ -11,6 +11,10 @@ class LeadUnknown(Unprocessable):
     code, title = "lead_not_found", "There is no lead with the id subjectId"
 
 
+class ConversationUnknown(Unprocessable):
+    code, title = "conversation_not_found", "There is no conversation with the id subjectId that you may see"
+
+
 class NothingToJudge(Conflict):
     code, title = "nothing_to_judge", "No model has said anything about this yet"
 

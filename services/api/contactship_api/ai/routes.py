@@ -8,6 +8,7 @@ from fastapi import Query
 from contactship_api.access.requires import AiRun, AnyCaller
 from contactship_api.ai import quality, service, usage
 from contactship_api.ai.errors import (
+    ConversationUnknown,
     CorrectionNotWanted,
     FieldUnknown,
     LeadUnknown,
@@ -40,13 +41,16 @@ async def get_usage(
 
 
 @router.post("/feedback", status_code=201, response_model=FeedbackOut)
-@raises(Forbidden, MeetingUnknown, LeadUnknown, NothingToJudge, FieldUnknown, CorrectionNotWanted, ValueNotAllowed)
+@raises(
+    Forbidden, MeetingUnknown, LeadUnknown, ConversationUnknown, NothingToJudge, FieldUnknown, CorrectionNotWanted,
+    ValueNotAllowed,
+)  # fmt: skip
 async def give_feedback(body: FeedbackIn, who: AnyCaller, uow: IdempotentUow) -> FeedbackOut:
-    """Say whether a model is right about a meeting or a lead, and what would be.
+    """Say whether a model is right about a meeting, a lead or a conversation, and what would be.
 
     A correction of a classification's field shows at once and wins over whatever a model says later; the newest
-    correction of a field counts. `correct` on a corrected field confirms the correction. Needs `meetings:write` or
-    `leads:write`, and the right to read the same.
+    correction of a field counts. `correct` on a corrected field confirms the correction. Needs `meetings:write`,
+    `leads:write` or `conversations:write`, and the right to read the same.
     """
     return FeedbackOut.model_validate(await service.give(uow, who, body))
 

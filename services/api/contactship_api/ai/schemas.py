@@ -19,6 +19,7 @@ class Subject(StrEnum):
 
     MEETING = "meeting"
     LEAD = "lead"
+    CONVERSATION = "conversation"
 
 
 class Verdict(StrEnum):
@@ -44,7 +45,8 @@ CorrectedValue = Annotated[
 
 
 class FeedbackIn(In):
-    """`field`: what is judged, `businessSector` of a meeting or `nextAction` of a lead; without one, the whole answer.
+    """`field`: what is judged: `businessSector` of a meeting, `nextAction` of a lead, `priority` of a conversation;
+    without one, the whole answer.
 
     `correctedValue` goes with `wrong` on a field of a meeting's classification; `null` means "none of the values".
     """

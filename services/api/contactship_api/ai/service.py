@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from contactship_api.access.permissions import Principal, Scope
+from contactship_api.access.visibility import sees_conversation
 from contactship_api.ai.errors import (
+    ConversationUnknown,
     CorrectionNotWanted,
     FieldUnknown,
     LeadUnknown,
@@ -20,10 +22,12 @@ from contactship_api.ai.schemas import FeedbackIn, Subject, Verdict
 from contactship_common.classification.categories import allowed_values, load_categories
 from contactship_common.classification.corrections import is_allowed, lock_meeting, overlay, shown_value
 from contactship_common.errors import Forbidden
-from contactship_common.models import AIFeedback, Lead, LeadEvent, MeetingClassification
+from contactship_common.models import AIFeedback, Conversation, Lead, LeadEvent, MeetingClassification, Task
+from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.uow import UnitOfWork
 
 _LEAD_FIELDS = ("summary", "nextAction")
+_CONVERSATION_FIELDS = ("summary", "priority", "tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class _Judged:
     prompt_version: str | None = None
 
 
-_Judge = Callable[[UnitOfWork, FeedbackIn], Awaitable[_Judged]]
+_Judge = Callable[[UnitOfWork, Principal, FeedbackIn], Awaitable[_Judged]]
 
 
 async def give(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> AIFeedback:
@@ -45,7 +49,7 @@ async def give(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> AIFeedback:
 
     Raises:
         Forbidden: the caller may not read and write this kind of subject.
-        MeetingUnknown, LeadUnknown, NothingToJudge
+        MeetingUnknown, LeadUnknown, ConversationUnknown, NothingToJudge
         FieldUnknown, CorrectionNotWanted, ValueNotAllowed
     """
     scopes, judge = _SUBJECTS[body.subject_type]
@@ -54,7 +58,7 @@ async def give(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> AIFeedback:
             raise Forbidden(f"This needs the right {scope.value}")
     if body.corrects and (body.verdict is Verdict.CORRECT or body.field is None):
         raise CorrectionNotWanted
-    judged = await judge(uow, body)
+    judged = await judge(uow, who, body)
     row = AIFeedback(
         subject_type=body.subject_type,
         subject_id=body.subject_id,
@@ -81,7 +85,7 @@ async def give(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> AIFeedback:
     return row
 
 
-async def _judge_meeting(uow: UnitOfWork, body: FeedbackIn) -> _Judged:
+async def _judge_meeting(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> _Judged:
     categories = load_categories(uow.runtime.settings.classification_file)
     if body.field is not None and allowed_values(categories, body.field) is None:
         raise FieldUnknown
@@ -115,7 +119,7 @@ def _judged_of(row: MeetingClassification, body: FeedbackIn) -> _Judged:
     return replace(judged, value=said)
 
 
-async def _judge_lead(uow: UnitOfWork, body: FeedbackIn) -> _Judged:
+async def _judge_lead(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> _Judged:
     if body.field is not None and body.field not in _LEAD_FIELDS:
         raise FieldUnknown
     if body.corrects:
@@ -137,8 +141,39 @@ async def _judge_lead(uow: UnitOfWork, body: FeedbackIn) -> _Judged:
     return _Judged(which, names.get("provider"), names.get("model"), "lead_summary", names.get("promptVersion"))
 
 
+async def _judge_conversation(uow: UnitOfWork, who: Principal, body: FeedbackIn) -> _Judged:
+    if body.field is not None and body.field not in _CONVERSATION_FIELDS:
+        raise FieldUnknown
+    if body.corrects:
+        raise CorrectionNotWanted
+    statement = sa.select(Conversation).where(col(Conversation.id) == body.subject_id, sees_conversation(who))
+    conversation = (await uow.session.execute(statement)).scalar_one_or_none()
+    if conversation is None:
+        raise ConversationUnknown
+    if conversation.ai_updated_at is None:
+        raise NothingToJudge
+    # The task says which model it was, for as long as it is kept.
+    told: Any = (
+        sa.select(col(Task.result))
+        .where(
+            col(Task.subject_id) == conversation.id,
+            col(Task.kind) == AnalyzeConversation.KIND,
+            col(Task.result)["stored"].as_boolean(),
+        )
+        .order_by(col(Task.finished_at).desc())
+        .limit(1)
+    )
+    names: dict[str, Any] = (await uow.session.execute(told)).scalar_one_or_none() or {}
+    # As with leads: which answer it was, and of the words only what names nobody.
+    said = (
+        conversation.ai_priority if body.field == "priority" else {"updatedAt": conversation.ai_updated_at.isoformat()}
+    )
+    return _Judged(said, names.get("provider"), names.get("model"), "conversation_analysis", names.get("promptVersion"))
+
+
 # A further kind of subject is a line here, a value of `Subject`, and a function that finds what was judged.
 _SUBJECTS: dict[Subject, tuple[tuple[Scope, ...], _Judge]] = {
     Subject.MEETING: ((Scope.MEETINGS_READ, Scope.MEETINGS_WRITE), _judge_meeting),
     Subject.LEAD: ((Scope.LEADS_READ, Scope.LEADS_WRITE), _judge_lead),
+    Subject.CONVERSATION: ((Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE), _judge_conversation),
 }

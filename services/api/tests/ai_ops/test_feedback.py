@@ -145,7 +145,7 @@ async def test_what_cannot_be_said_about_a_meeting(api: Api) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"subjectType": "conversation"}, {"subjectType": "client"}, {"verdict": "maybe"}, {"subjectId": "1"},
+        {"subjectType": "client"}, {"verdict": "maybe"}, {"subjectId": "1"},
         {"field": ""}, {"field": "x" * 65}, {"field": "a\nb"}, {"correctedValue": 1}, {"correctedValue": []},
         {"correctedValue": {}}, {"correctedValue": "x" * 61}, {"extra": 1}, {"verdict": None},
     ],
@@ -218,3 +218,23 @@ async def test_a_correction_of_a_value_that_is_configured_no_more_is_left_out(ap
     await reclassify(api, meeting, region="africa")
     row = await current(sql, meeting)
     assert (row["labels"]["region"], row["corrected_fields"]) == ("africa", [])
+
+
+async def test_a_conversations_analysis_is_judged_by_whoever_sees_the_conversation(api: Api, sql: Sql) -> None:
+    lead = await make_lead(api)
+    started = await api.post("/api/v1/conversations", json={"leadId": lead["id"], "channel": "web"})
+    conversation = started.json()["id"]
+    body = {"subjectType": "conversation", "subjectId": conversation, "field": "priority", "verdict": "wrong"}
+    assert_problem(await api.post(FEEDBACK, json=body), 409, "nothing_to_judge")
+    await sql(
+        "UPDATE conversations SET ai_summary = 'x', ai_priority = 'LOW', ai_updated_at = now() WHERE id = %s",
+        conversation,
+    )
+    told = await give(api, body)
+    assert (told["modelValue"], told["verdict"]) == ("LOW", "wrong")
+    assert_problem(await api.post(FEEDBACK, json=body | {"field": "region"}), 422, "field_unknown")
+    assert_problem(await api.post(FEEDBACK, json=body | {"correctedValue": "HIGH"}), 422, "correction_not_wanted")
+    assert_problem(await api.post(FEEDBACK, json=body | {"subjectId": NOBODY}), 422, "conversation_not_found")
+    await api.make_user("somebody-else@example.com")
+    agent = api.client({"authorization": f"Bearer {await api.token('somebody-else@example.com')}"})
+    assert_problem(await agent.post(FEEDBACK, json=body), 422, "conversation_not_found")
