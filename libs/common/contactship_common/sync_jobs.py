@@ -13,6 +13,7 @@ from sqlmodel import col
 from contactship_common.errors import Unavailable
 from contactship_common.models import SyncJob, SyncStatus, Task, TaskStatus
 from contactship_common.models.base import new_id
+from contactship_common.outbound.payloads import publish_sync
 from contactship_common.tasks.catalog import SyncFetch
 from contactship_common.uow import UnitOfWork
 
@@ -39,7 +40,7 @@ async def start(uow: UnitOfWork, source: str, *, batch_size: int) -> Started:
     Raises:
         Unavailable: runs began and ended so fast that none could be found; practically never.
     """
-    await end_abandoned(uow.session, source)
+    await end_abandoned(uow, source)
     for _ in range(_TRIES):
         if (going_on := await _going_on(uow.session, source)) is not None:
             return going_on
@@ -59,7 +60,7 @@ async def start_tick(
     A tick is skipped while a run of its source goes on, for good. A tick before `up_since` was missed; it is made up
     for if the source had been run before it, so a new installation does not begin with a missed tick.
     """
-    await end_abandoned(uow.session, source)
+    await end_abandoned(uow, source)
     jobs = sa.select(sa.literal(1)).where(col(SyncJob.source) == source, col(SyncJob.created_at) < scheduled_for)
     ran_over_it = jobs.where(sa.or_(col(SyncJob.completed_at).is_(None), col(SyncJob.completed_at) > scheduled_for))
     wanted = ~ran_over_it.exists()
@@ -85,7 +86,7 @@ async def start_tick(
     return job
 
 
-async def fail(session: AsyncSession, job_id: UUID, code: str, message: str) -> bool:
+async def fail(uow: UnitOfWork, job_id: UUID, code: str, message: str) -> bool:
     """End a run with the reason that stopped it; what it brought in stays. False: it had ended already."""
     statement = (
         sa.update(SyncJob)
@@ -98,10 +99,13 @@ async def fail(session: AsyncSession, job_id: UUID, code: str, message: str) -> 
         )
         .returning(col(SyncJob.id))
     )
-    return (await session.execute(statement)).first() is not None
+    if (await uow.session.execute(statement)).first() is None:
+        return False
+    await publish_sync(uow, job_id)
+    return True
 
 
-async def end_abandoned(session: AsyncSession, source: str) -> None:
+async def end_abandoned(uow: UnitOfWork, source: str) -> None:
     """End a run that no task works on any more, for example after somebody cancelled its task in the table. A live
     run has an open task at every moment: the next is queued in the transaction that ends the one before."""
     working = sa.select(sa.literal(1)).where(col(Task.subject_id) == col(SyncJob.id), col(Task.status).in_(_OPEN_TASK))
@@ -114,8 +118,11 @@ async def end_abandoned(session: AsyncSession, source: str) -> None:
             updated_at=sa.func.now(),
             errors=_with(_reason("abandoned", "no task works on this run any more")),
         )
+        .returning(col(SyncJob.id))
     )
-    await session.execute(statement.execution_options(synchronize_session=False))
+    ended = await uow.session.execute(statement.execution_options(synchronize_session=False))
+    for job_id in ended.scalars().all():
+        await publish_sync(uow, job_id)
 
 
 def _reason(code: str, message: str) -> dict[str, Any]:

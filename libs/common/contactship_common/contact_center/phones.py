@@ -11,6 +11,7 @@ from contactship_common.conversations.audience import EVERYBODY
 from contactship_common.leads import name_sort, parse_phone, search_text
 from contactship_common.models import Conversation, Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, Person
 from contactship_common.models.base import new_id
+from contactship_common.outbound.payloads import publish_lead
 from contactship_common.uow import UnitOfWork
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 4242))")
@@ -121,4 +122,5 @@ async def _make_lead(uow: UnitOfWork, phone_e164: str, name: str | None) -> UUID
     uow.audit("lead.create", "lead", lead.id, **source)
     uow.emit("lead:updated", {"leadId": str(lead.id), "change": "created"}, to=[EVERYBODY])
     await uow.session.flush()
+    await publish_lead(uow, "lead.created", lead.id)
     return lead.id

@@ -17,6 +17,7 @@ from contactship_common.models.conversation import (
     MessageStatus,
     SenderType,
 )
+from contactship_common.outbound.events import publish
 from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.uow import UnitOfWork
 
@@ -128,6 +129,9 @@ async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) 
         to=audience(posted.assigned_agent_id),
     )
     request_analysis(uow, conversation_id)
+    if message.sender_type == SenderType.LEAD:
+        told = {"conversationId": conversation_id, "leadId": posted.lead_id, "channel": posted.channel}
+        await publish(uow, "message.received", told | {"message": message_data(message)})
     if message.status == MessageStatus.PENDING and message.sender_type == SenderType.AGENT:
         await sending.deliver_message(uow, posted.message, channel=posted.channel, lead_id=posted.lead_id)
     return posted

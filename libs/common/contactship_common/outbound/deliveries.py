@@ -20,7 +20,8 @@ UNKNOWN = "unknown"
 def frozen(event_type: str, data: dict[str, Any]) -> str:
     """The body of a message: every attempt sends and signs exactly this text."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return orjson.dumps({"type": event_type, "timestamp": now, "data": data}).decode()
+    told = {"type": event_type, "timestamp": now, "data": data}
+    return orjson.dumps(told, option=orjson.OPT_UTC_Z).decode()
 
 
 def message_id(delivery_id: UUID) -> str:

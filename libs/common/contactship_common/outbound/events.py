@@ -28,8 +28,8 @@ _SUBSCRIBED = sa.text(
 
 
 async def publish(uow: UnitOfWork, event_type: str, data: Data | DataWhenWanted) -> None:
-    """Tell every endpoint that has subscribed to this, once this transaction has committed. `data` is JSON-ready and
-    carries no code and no secret; it is frozen here."""
+    """Tell every endpoint that has subscribed to this, once this transaction has committed. `data` is what
+    JSON can say (ids and times in UTC too), carries no code and no secret, and is frozen here."""
     event = orjson.dumps(event_type).decode()
     endpoints = (await uow.session.execute(_SUBSCRIBED, {"event": event})).all()
     if not endpoints:

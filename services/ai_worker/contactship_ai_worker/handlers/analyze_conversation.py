@@ -21,6 +21,7 @@ from contactship_ai_worker.run import Answer
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.shapes import AIData
 from contactship_common.models import Conversation, Lead, Message, Person
+from contactship_common.outbound.events import publish
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import AnalyzeConversation
 from contactship_common.tasks.handler import Handler
@@ -120,6 +121,15 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
             "conversation:ai:update",
             {"conversationId": str(conversation.id), "aiData": data.model_dump(mode="json", by_alias=True)},
             to=audience(conversation.assigned_agent_id),
+        )
+        await publish(
+            uow,
+            "conversation.analyzed",
+            {
+                "conversationId": conversation.id,
+                "leadId": conversation.lead_id,
+                "aiData": data.model_dump(mode="json", by_alias=True),
+            },
         )
         uow.audit(
             "conversation.analyze",

@@ -26,6 +26,8 @@ from contactship_common.classification.categories import Category
 from contactship_common.classification.corrections import lock_meeting, newest_corrections, overlay
 from contactship_common.clients import touch_leads_of_clients
 from contactship_common.models import Meeting, MeetingClassification, Seller
+from contactship_common.outbound import callbacks, payloads
+from contactship_common.outbound.events import publish
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import ClassifyMeeting
 from contactship_common.tasks.handler import Handler
@@ -33,6 +35,7 @@ from contactship_common.tasks.outcomes import Done, Skip
 from contactship_common.tasks.store import ClaimedTask
 from contactship_common.uow import UnitOfWork
 
+CLASSIFIED = "meeting.classified"
 _HUNDREDTH = Decimal("0.01")
 
 
@@ -107,6 +110,7 @@ class Classify(Handler[ClassifyMeeting, Loaded, Classified]):
         meeting = await uow.session.get_one(Meeting, payload.meeting_id)
         current = await _current(uow.session, payload)
         if current is not None and not _replaces(loaded, current, meeting):
+            await self._tell_callbacks(uow, task, payloads.classification(current, meeting, self._categories))
             return {"cached": False, "stored": False, **told}
         if current is not None:
             current.is_current = False
@@ -115,9 +119,17 @@ class Classify(Handler[ClassifyMeeting, Loaded, Classified]):
         overlay(row, await newest_corrections(uow.session, payload.meeting_id), self._categories)
         uow.session.add(row)
         await uow.session.flush()
+        await uow.session.refresh(row, ["processed_at"])
+        shown = payloads.classification(row, meeting, self._categories)
+        await self._tell_callbacks(uow, task, shown)
+        await publish(uow, CLASSIFIED, shown)
         uow.audit("meeting.classify", "meeting", meeting.id, actor="ai", requestedBy=task.requested_by, **told)
         await touch_leads_of_clients(uow, [meeting.client_id])
         return {"cached": False, "stored": True, **told}
+
+    async def _tell_callbacks(self, uow: UnitOfWork, task: ClaimedTask, shown: dict[str, Any]) -> None:
+        told = {"taskId": task.id, "status": "completed", **shown}
+        await callbacks.publish_task_end(uow, task, CLASSIFIED, told)
 
     def _row(self, payload: ClassifyMeeting, loaded: Loaded, result: Classified) -> MeetingClassification:
         value = result.answer.value

@@ -17,6 +17,7 @@ from contactship_ai_worker.run import Answer
 from contactship_common.cache_keys import lead_key
 from contactship_common.conversations.audience import EVERYBODY
 from contactship_common.models import Lead, LeadEvent, LeadSource, Person
+from contactship_common.outbound.payloads import publish_lead
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import LeadSummary
 from contactship_common.tasks.handler import Handler
@@ -111,6 +112,7 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         uow.audit("lead.summarize", "lead", payload.lead_id, actor="ai", requestedBy=task.requested_by, **told)
         uow.forget(lead_key(payload.lead_id))
         uow.emit("lead:updated", {"leadId": str(payload.lead_id), "change": "summarized"}, to=[EVERYBODY])
+        await publish_lead(uow, "lead.summarized", payload.lead_id)
         return {"cached": False, "stored": True, **told}
 
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic.alias_generators import to_camel
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -27,6 +28,7 @@ from contactship_common.leads import (
 )
 from contactship_common.models import Lead, LeadEvent, Person, User
 from contactship_common.models.base import new_id
+from contactship_common.outbound.payloads import publish_lead
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
 
@@ -83,6 +85,7 @@ async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[Lea
     uow.audit("lead.create", "lead", lead_id, source=body.source)
     _tell(uow, lead_id, "created")
     await session.flush()
+    await publish_lead(uow, "lead.created", lead_id)
     found = await queries.find(session, who, lead_id)
     if found is None:
         raise await lead_missing(uow.session, lead_id)
@@ -129,6 +132,9 @@ async def update(
         await session.flush()
         if changed & {"email", "phone"}:
             await link_clients_to(uow, [each.id for each in touched])
+        for each in touched:
+            fields = changed if each is lead else of_person
+            await publish_lead(uow, "lead.updated", each.id, changedFields=_in_api(fields))
     session.expire_all()
     found = await queries.find(session, who, lead_id)
     if found is None:
@@ -260,6 +266,11 @@ def _change_events(uow: UnitOfWork, lead: Lead, before: dict[str, Any]) -> list[
             kind = f"{name.removesuffix('_id')}_changed"
             events.append(LeadEvent(lead_id=lead.id, type=kind, actor=uow.context.actor, data=data))
     return events
+
+
+def _in_api(fields: set[str]) -> list[str]:
+    """Names of columns as the API calls them."""
+    return sorted("metadata" if name == "meta" else to_camel(name) for name in fields)
 
 
 def _text(value: Any) -> str | None:

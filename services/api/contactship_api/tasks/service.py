@@ -51,7 +51,7 @@ async def cancel(uow: UnitOfWork, who: Principal, task_id: UUID) -> None:
         raise TaskNotCancellable
     uow.task_ended(task_id)
     if task.kind in _OF_SYNC_JOBS and task.subject_id is not None:
-        await sync_jobs.fail(uow.session, task.subject_id, "cancelled", "somebody cancelled its task")
+        await sync_jobs.fail(uow, task.subject_id, "cancelled", "somebody cancelled its task")
     if task.kind == DeliverOutbound.KIND and task.subject_id is not None:
         await deliveries.give_up(uow, task.subject_id)
     if task.kind in _OF_SENDINGS and task.subject_id is not None:

@@ -14,6 +14,7 @@ from sqlmodel import col
 from contactship_common import sync_jobs
 from contactship_common.lead_intake import Intake, take_in
 from contactship_common.models import SyncJob, SyncPage, SyncStatus
+from contactship_common.outbound.payloads import publish_sync
 from contactship_common.settings import SyncSettings
 from contactship_common.tasks.catalog import SyncApply, SyncFetch
 from contactship_common.tasks.handler import Handler
@@ -98,9 +99,10 @@ class ApplyPage(Handler[SyncApply, StoredPage, Checked]):
                 skipped=job.records_skipped,
                 failed=job.records_failed,
             )
+            await publish_sync(uow, job.id)
 
     async def failed(self, uow: UnitOfWork, payload: SyncApply, task: ClaimedTask, error: TaskError) -> None:
-        if await sync_jobs.fail(uow.session, payload.job_id, error.code, error.message):
+        if await sync_jobs.fail(uow, payload.job_id, error.code, error.message):
             uow.audit("sync.fail", "sync_job", payload.job_id, code=error.code)
 
 

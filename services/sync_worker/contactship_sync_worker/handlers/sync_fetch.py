@@ -96,5 +96,5 @@ class FetchPage(Handler[SyncFetch, Wanted, Fetched]):
         return {"jobId": str(job.id), "fetched": result.records, "nextTaskId": str(ref.id)}
 
     async def failed(self, uow: UnitOfWork, payload: SyncFetch, task: ClaimedTask, error: TaskError) -> None:
-        if await sync_jobs.fail(uow.session, payload.job_id, error.code, error.message):
+        if await sync_jobs.fail(uow, payload.job_id, error.code, error.message):
             uow.audit("sync.fail", "sync_job", payload.job_id, code=error.code)
