@@ -41,11 +41,12 @@ class _Usage:
             with suppress(psutil.NoSuchProcess):
                 self.memory_mib.append(sum(process.memory_info().rss for process in self._processes) / 2**20)
 
-    def stop(self) -> float:
-        """Cores used on average."""
+    def stop(self) -> tuple[float, float]:
+        """Cores used on average, and the processor time in seconds."""
         self._stop.set()
         self._thread.join()
-        return (self._seconds() - self._cpu) / (time.monotonic() - self._started)
+        used = self._seconds() - self._cpu
+        return used / (time.monotonic() - self._started), used
 
 
 async def run(options: Options) -> Section:
@@ -60,9 +61,10 @@ async def run(options: Options) -> Section:
         with Stack(database_url=url, redis_url=valkey.url, folder=Path(folder), guard=guard) as stack:
             stack.start(api=PROCESSES)
             load = SocketLoad(url, stack.api_urls, stack.env["JWT_SECRET"], agents=AGENTS, admins=ADMINS)
+            connected_after = await load.connect()
             usage = _Usage([stack.process(name).pid for name in stack.names])
             result = await load.run(rate=RATE, seconds=SECONDS)
-            cores = usage.stop()
+            cores, seconds = usage.stop()
             memory = usage.memory_mib
             await load.close()
     guard.close()
@@ -81,8 +83,9 @@ async def run(options: Options) -> Section:
             f"{result.sent:,} messages, refused: {result.refused or 'none'}; {result.expected:,} deliveries: "
             f"{result.lost} lost, {result.twice} twice, "
             f"{load.closed} sockets closed. p95 {delivered.p95:.0f} ms; the promise is 250 ms.",
-            f"The API used {cores:.2f} cores, the clients {result.client_cpu:.2f}; they sent at most "
-            f"{result.late_ms:.0f} ms late. Everybody was connected after {result.connect_seconds:.1f} s. Memory of "
+            f"The API used {cores:.2f} cores, {1_000 * seconds / result.sent:.1f} ms a message; the clients "
+            f"{result.client_cpu:.2f}; they sent at most "
+            f"{result.late_ms:.0f} ms late. Everybody was connected after {connected_after:.1f} s. Memory of "
             f"the API: {before:.0f} MiB after a quarter of the time, {after:.0f} MiB at the end.",
         ],
     )

@@ -231,3 +231,19 @@ def test_a_stopped_process_sends_its_clients_away_and_since_fills_the_gap(
     logs = office.scene.stack.logs("api-2")
     assert "Traceback" not in logs
     assert all(word not in logs for word in (agent.token, json.dumps(agent.token), "@example.com"))
+
+
+def test_a_frozen_client_does_not_hold_up_the_stop(make_scene: SceneFactory, process_guard: Guard) -> None:
+    office = Office(make_scene("api", env=ENV))
+    agent = office.agent()
+    mine = office.conversation(agent)
+    with Browser(process_guard) as browser:
+        browser.connect("frozen", office.urls[0], agent.token)
+        browser.freeze()
+        for _ in range(60):
+            office.post(mine, "x" * 10_000, by=agent)
+        started = time.monotonic()
+        assert office.scene.stack.sigterm("api") == 0
+        assert time.monotonic() - started < 8
+        browser.thaw()
+    assert "Traceback" not in office.scene.stack.logs("api")

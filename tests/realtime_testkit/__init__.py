@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -96,6 +97,15 @@ class Browser:
         """The line of an event: `at` (milliseconds since 1970) and `data`."""
         return self.until(name, "event", after=after, seconds=seconds, event=event)
 
+    def freeze(self) -> None:
+        """Hang with every connection open, as a laptop whose lid was closed."""
+        assert self._child is not None
+        self._child.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._child is not None
+        self._child.send_signal(signal.SIGCONT)
+
     def _ask(self, line: dict[str, Any]) -> None:
         assert self._child is not None
         assert self._child.stdin is not None
@@ -123,6 +133,6 @@ class Browser:
         if self._child is not None and self._child.stdin is not None and self._child.stdout is not None:
             self._child.stdin.close()
             self._child.wait(10)
-            self._reader.join(5)
+            self._reader.join(30)
             self._child.stdout.close()
             self._guard.forget(self._child.pid)

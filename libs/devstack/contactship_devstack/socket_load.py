@@ -62,7 +62,6 @@ class LoadResult:
     twice: int
     late_ms: float
     client_cpu: float  # cores
-    connect_seconds: float
 
 
 class SocketLoad:
@@ -120,7 +119,7 @@ class SocketLoad:
 
     async def run(self, *, rate: float, seconds: float) -> LoadResult:
         """Agents answer in turn, `rate` messages a second."""
-        connect_seconds = await self.connect()
+        await self.connect()
         self._deliveries.clear()
         for who in (*self.agents, *self.admins):
             who.heard.clear()
@@ -173,7 +172,6 @@ class SocketLoad:
             twice=sum(count - 1 for who in (*self.agents, *self.admins) for count in who.heard.values()),
             late_ms=late * 1_000,
             client_cpu=(sum(os.times()[:2]) - cpu) / spent,
-            connect_seconds=connect_seconds,
         )
 
     async def close(self) -> None:
