@@ -5,7 +5,7 @@ audit rows are collected and written in one statement each just before the commi
 workers, forgetting cached answers, waking waiters) is best effort: its failure is counted, and loses nothing.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,6 +143,24 @@ class UnitOfWork:
                 "traceparent": self.context.traceparent,
             },
         )
+
+    async def store_with_tasks(self, insert_rows: str, parameters: Mapping[str, Any]) -> set[UUID]:
+        """Insert rows and the collected tasks that are about them, in one statement and a transaction of its own: for
+        what comes in faster than a session can take it. What follows in this unit of work is another transaction.
+
+        `insert_rows` may pass over rows that are there already, and their tasks with them; it returns the `id` of each
+        new one, as this does. Workers are rung when the unit of work is committed.
+        """
+        pending, self._tasks = self._tasks, {}
+        ring = len(pending) <= RING_AT_MOST
+        rows = [row for _, row in pending.values()]
+        stored = await store.enqueue_new(self.runtime.db.fast, insert_rows, parameters, rows, ring=ring)
+        for ref, row in pending.values():
+            if UUID(row["subject_id"]) in stored:
+                ref.inserted = ref.due = True
+                if ring:
+                    self.ring(ref)
+        return stored
 
     def audit(
         self, action: str, entity_type: str | None = None, entity_id: object = None, *, actor: str = "", **data: Any

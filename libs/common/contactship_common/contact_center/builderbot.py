@@ -21,6 +21,9 @@ from contactship_common.contact_center.values import LONGEST_TEXT, first_moment,
 
 INCOMING, OUTGOING = "message.incoming", "message.outgoing"
 
+MOST_EVENTS = 1_000
+"""Longer arrays are kept as one entry that is not understood."""
+
 _IDS = ("id", "key.id", "respMessage.key.id", "message_id", "messageId")
 _PHONES = ("from", "remoteJid", "phone", "wa_id", "respMessage.key.remoteJid", "key.remoteJid", "key.senderPn", "to")
 _TIMES = ("messageTimestamp", "timestamp", "respMessage.messageTimestamp")
@@ -44,7 +47,11 @@ def split(body: bytes) -> Iterator[Piece]:
     except orjson.JSONDecodeError:
         yield Piece(f"builderbot:hash:{hashed(body)}", body)
         return
-    for event in events if isinstance(events, list) else [events]:
+    each = events if isinstance(events, list) else [events]
+    if len(each) > MOST_EVENTS:
+        yield Piece(f"builderbot:hash:{hashed(body)}", body)
+        return
+    for event in each:
         yield Piece(_key(event), orjson.dumps(event))
 
 

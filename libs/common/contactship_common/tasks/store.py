@@ -58,7 +58,7 @@ class ClaimedTask:
     waited_seconds: float
 
 
-_ENQUEUE = sa.text("""
+_INSERT = """
 INSERT INTO tasks AS t (id, kind, queue, priority, payload, subject_id, slot, holds, rerun, max_attempts, run_at,
                         debounce_until, requested_by, correlation_id, traceparent, published_at,
                         status, run_no, failures)
@@ -66,12 +66,16 @@ SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.hol
        now() + make_interval(secs => coalesce(least(r.delay, r.max_wait), 0)),
        CASE WHEN r.max_wait IS NOT NULL THEN now() + make_interval(secs => r.max_wait) END,
        r.requested_by, r.correlation_id, r.traceparent,
-       CASE WHEN :ring AND coalesce(r.delay, 0) <= 0 THEN now() END,
+       CASE WHEN %(ring)s AND coalesce(r.delay, 0) <= 0 THEN now() END,
        'queued', 0, 0
-  FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(
+  FROM jsonb_to_recordset(CAST(%(rows)s AS jsonb)) AS r(
        id uuid, kind text, queue text, priority smallint, payload jsonb, subject_id uuid, slot text, holds text,
        rerun boolean, max_attempts int, delay double precision, max_wait double precision, requested_by text,
        correlation_id text, traceparent text)
+"""
+_ENQUEUE = sa.text(
+    re.sub(r"%\((\w+)\)s", r":\1", _INSERT)
+    + """
  ORDER BY r.slot
     ON CONFLICT (slot) DO UPDATE SET
        payload = t.payload || excluded.payload,
@@ -99,7 +103,8 @@ SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.hol
            ELSE t.published_at END
 RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
           t.status = 'queued' AND t.run_at <= now() AND t.published_at = now() AS due
-""")
+"""
+)
 
 
 async def enqueue(session: AsyncSession, rows: Sequence[dict[str, Any]], *, ring: bool) -> dict[str | UUID, Any]:
@@ -109,6 +114,28 @@ async def enqueue(session: AsyncSession, rows: Sequence[dict[str, Any]], *, ring
     """
     result = await session.execute(_ENQUEUE, {"rows": json.dumps(rows), "ring": ring})
     return {row.slot or row.id: row for row in result}
+
+
+_ENQUEUE_NEW = """
+WITH stored AS ({insert_rows}), queued AS ({insert_tasks} WHERE r.subject_id IN (SELECT id FROM stored))
+SELECT id FROM stored
+"""
+
+
+async def enqueue_new(
+    pool: FastPool, insert_rows: str, parameters: Mapping[str, Any], tasks: Sequence[dict[str, Any]], *, ring: bool
+) -> set[UUID]:
+    """Insert rows, and the tasks about those that were inserted, in one statement that is a transaction by itself.
+
+    `insert_rows` is an INSERT that may pass over some rows and returns the `id` of each new one; `tasks` have these
+    as their subjects. Returns the new ids. A new id cannot hold a slot yet, so none is asked for.
+    """
+    statement = _ENQUEUE_NEW.format(insert_rows=insert_rows, insert_tasks=_INSERT)
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            statement.encode(), {**parameters, "rows": json.dumps(list(tasks)), "ring": ring}
+        )
+        return {row["id"] for row in await cursor.fetchall()}
 
 
 # A UUIDv7, as the application makes them: 48 bits of the time in ms, then version and chance.
