@@ -15,8 +15,7 @@ NONCE_BYTES = 16
 
 _TEXTS = {
     OtpPurpose.PASSWORD_RESET: "Su código de verificación es: {code}. Válido por {life}. No comparta este código.",
-    OtpPurpose.TX_CONFIRMATION: "Confirme su transacción con el código: {code}. Válido por {life}. "
-    "No comparta este código.",
+    OtpPurpose.TX_CONFIRMATION: "Confirme su transacción con el código: {code}. Válido por {life}.",
     OtpPurpose.IDENTITY_VERIFICATION: "Código de verificación de identidad: {code}. Válido por {life}. "
     "No comparta este código.",
     OtpPurpose.LOGIN_2FA: "Su código de acceso es: {code}. Válido por {life}. No comparta este código.",

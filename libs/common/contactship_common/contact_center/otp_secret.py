@@ -1,9 +1,9 @@
 """The secret that codes are derived from."""
 
-from contactship_common.settings.contact_center import ContactCenterSettings
+from contactship_common.settings.contact_center import DEVELOPMENT_OTP_SECRET, ContactCenterSettings
 from contactship_common.settings.core import CoreSettings, Environment
 
-DEVELOPMENT_OTP_SECRET = "contactship-development-otp-secret"  # noqa: S105  # published on purpose
+__all__ = ["DEVELOPMENT_OTP_SECRET", "otp_secret"]
 
 
 def otp_secret(core: CoreSettings, settings: ContactCenterSettings) -> str | None:

@@ -66,6 +66,10 @@ class OtpStatus(StrEnum):
     FAILED = "FAILED"
 
 
+LIVE_CODES = frozenset({OtpStatus.PENDING, OtpStatus.SENT})
+"""A code in one of these can be verified, until it expires."""
+
+
 class DeliveryState(StrEnum):
     """`SENDING`: the intent is committed, the vendor's answer is not; `UNKNOWN`: it never came."""
 

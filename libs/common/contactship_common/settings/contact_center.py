@@ -1,11 +1,16 @@
 """Phone and WhatsApp providers, incoming webhooks, and one-time codes."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, SecretStr, field_validator
+import phonenumbers
+from pydantic import BeforeValidator, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from contactship_common.settings.core import Environment
 from contactship_common.settings.fields import SettingsGroup, setting
+
+DEVELOPMENT_OTP_SECRET = "contactship-development-otp-secret"  # noqa: S105  # published on purpose
+_MIN_SECRET_CHARACTERS = 32
 
 
 def _countries(value: object) -> object:
@@ -17,6 +22,7 @@ def _countries(value: object) -> object:
 class ContactCenterSettings(SettingsGroup):
     """What the gateway and the delivery worker share about providers. Secrets are never logged."""
 
+    environment: Environment = setting(Environment.DEVELOPMENT, "ENVIRONMENT", "NODE_ENV", about="See core.")
     public_base_url: str = setting(
         "",
         "PUBLIC_BASE_URL",
@@ -84,7 +90,8 @@ class ContactCenterSettings(SettingsGroup):
         "OTP_SECRET",
         secret=True,
         about="Codes are derived from it. Empty: a published one in development; in production /otp answers 503.",
-        danger="Whoever knows it and the database knows every code. A change makes all pending codes wrong.",
+        danger="Whoever knows it and the database knows every code. Production refuses one under 32 characters. A "
+        "change makes all pending codes wrong.",
     )
     otp_ttl_seconds: int = setting(300, "OTP_TTL_SECONDS", unit="seconds", ge=30, le=3_600, about="Life of a code.")
     otp_max_attempts: int = setting(
@@ -118,8 +125,8 @@ class ContactCenterSettings(SettingsGroup):
     @classmethod
     def _are_regions(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
         for region in regions:
-            if not (len(region) == 2 and region.isalpha()):
-                raise ValueError(f"{region!r} is no country of two letters")
+            if region not in phonenumbers.SUPPORTED_REGIONS:
+                raise ValueError(f"OTP_COUNTRIES must be countries of two letters, such as AR,GB; {region!r} is none")
         return regions
 
     @field_validator("public_base_url", "twilio_api_base_url", "builderbot_api_url")
@@ -129,6 +136,17 @@ class ContactCenterSettings(SettingsGroup):
         if text and not text.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return text
+
+    @model_validator(mode="after")
+    def _refuse_a_weak_otp_secret(self) -> Self:
+        secret = self.otp_secret.get_secret_value()
+        if not secret or self.environment in (Environment.DEVELOPMENT, Environment.TEST):
+            return self
+        if secret.strip() == DEVELOPMENT_OTP_SECRET:
+            raise ValueError(f"OTP_SECRET must not be the published one when ENVIRONMENT={self.environment.value}")
+        if self.environment is Environment.PRODUCTION and len(secret.strip()) < _MIN_SECRET_CHARACTERS:
+            raise ValueError("OTP_SECRET must be empty or a secret of at least 32 characters in production")
+        return self
 
     @property
     def twilio_can_send(self) -> bool:

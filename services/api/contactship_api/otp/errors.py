@@ -23,26 +23,28 @@ class OtpNotConfigured(Unavailable):
     code, title = "otp_not_configured", "Codes are not configured here (OTP_SECRET)"
 
 
-class _Refused(ContactshipError):
+class OtpRefused(ContactshipError):
+    """Any of those below."""
+
     status = 400
     keeps_effects = True
 
 
-class OtpInvalid(_Refused):
+class OtpInvalid(OtpRefused):
     code, title = "otp_invalid", "The code is wrong"
 
 
-class OtpExpired(_Refused):
-    code, title = "otp_expired", "The code has expired or was replaced by a newer one"
+class OtpExpired(OtpRefused):
+    code, title = "otp_expired", "The code has expired, was replaced by a newer one or could not be sent"
 
 
-class OtpLocked(_Refused):
+class OtpLocked(OtpRefused):
     code, title = "otp_locked", "Too many wrong codes; wait before asking for a new one"
 
 
-class OtpUsed(_Refused):
+class OtpUsed(OtpRefused):
     code, title = "otp_used", "The code has been used"
 
 
-class OtpNotFound(_Refused):
+class OtpNotFound(OtpRefused):
     code, title = "otp_not_found", "There is no code with this correlationId"

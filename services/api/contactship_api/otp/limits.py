@@ -2,6 +2,7 @@
 exact whatever happens in parallel; the row's lock also makes creates and guesses of one number take turns."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -29,22 +30,24 @@ SELECT ceil(extract(epoch FROM window_started_at + make_interval(secs => :window
   FROM otp_limits WHERE phone_e164 = :phone AND purpose = :purpose
 """)
 
-_TAKE_GUESS = sa.text(f"""
-UPDATE otp_limits AS l SET
-       window_started_at = CASE WHEN {_OVER} THEN clock_timestamp() ELSE l.window_started_at END,
-       sent = CASE WHEN {_OVER} THEN 0 ELSE l.sent END,
-       wrong = CASE WHEN {_OVER} THEN 1 ELSE l.wrong + 1 END
- WHERE phone_e164 = :phone AND purpose = :purpose AND ({_OVER} OR l.wrong < :max_wrong)
-RETURNING l.wrong
-""")  # noqa: S608  # built from a constant
+# Only a new code starts a new window: a code that lives across the end of one is not guessed at twice as often.
+_TAKE_GUESS = sa.text("""
+UPDATE otp_limits SET wrong = wrong + 1
+ WHERE phone_e164 = :phone AND purpose = :purpose AND wrong < :max_wrong
+RETURNING wrong
+""")
 
 _GIVE_BACK = sa.text("""
 UPDATE otp_limits SET wrong = greatest(wrong - 1, 0) WHERE phone_e164 = :phone AND purpose = :purpose
 """)
 
-_GIVE_CODE_BACK = sa.text("""
-UPDATE otp_limits SET sent = greatest(sent - 1, 0) WHERE phone_e164 = :phone AND purpose = :purpose
-""")
+_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 4243))")
+
+
+async def take_turn(uow: UnitOfWork, kind: Literal["correlation", "prefix"], name: str) -> None:
+    """Whoever is about the same name waits until this transaction has ended. Taken in the order of the kinds, and
+    before any row is locked."""
+    await uow.session.execute(_TURN, {"name": f"{kind}:{name}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,6 @@ class OtpLimits:
         if (await session.execute(_TAKE_CODE, self._values())).first() is None:
             left = (await session.execute(_SECONDS_LEFT, self._values())).scalar_one_or_none()
             raise OtpRateLimited(left or 1)
-
-    async def give_code_back(self) -> None:
-        """The code that was counted is not sent."""
-        await self.uow.session.execute(_GIVE_CODE_BACK, self._values())
 
     async def take_guess(self) -> int | None:
         """Count one guess as wrong before it is judged; returns how many are counted now, None: none is left."""

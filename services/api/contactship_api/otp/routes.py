@@ -3,9 +3,9 @@
 from fastapi import Request, Response
 
 from contactship_api.access.requires import OtpSend
-from contactship_api.deps import IdempotentUow, TheGateway, Uow
+from contactship_api.deps import IdempotentUow, TheGateway
 from contactship_api.http.route import api_router, raises
-from contactship_api.otp import service
+from contactship_api.otp import service, verifying
 from contactship_api.otp.errors import (
     CountryNotAllowed,
     OtpExpired,
@@ -42,7 +42,9 @@ async def create_otp(
 
 @router.post("/verify", response_model=OtpVerified)
 @raises(OtpInvalid, OtpExpired, OtpLocked, OtpUsed, OtpNotFound, OtpNotConfigured)
-async def verify_otp(request: Request, body: OtpVerify, who: OtpSend, uow: Uow, gateway: TheGateway) -> OtpVerified:
+async def verify_otp(
+    request: Request, body: OtpVerify, who: OtpSend, uow: IdempotentUow, gateway: TheGateway
+) -> OtpVerified:
     """Check a code, once. Wrong codes count per number and purpose: asking for a new one buys no new guesses."""
     await gateway.login_limits.check_code(request.scope["contactship.ip"])
-    return await service.verify(uow, gateway.contact_center, body)
+    return await verifying.verify(uow, gateway.contact_center, body)
