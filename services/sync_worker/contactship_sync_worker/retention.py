@@ -1,4 +1,4 @@
-"""Deleting what is no longer needed: old idempotency answers, finished tasks, silent workers."""
+"""Deleting what is no longer needed: old idempotency answers, finished tasks, old codes, silent workers."""
 
 import asyncio
 
@@ -48,6 +48,17 @@ _STATEMENTS = {
     "token_families": """
         DELETE FROM token_families WHERE id IN (
             SELECT id FROM token_families WHERE expires_at < now() - interval '30 days'
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # Their sendings go with them; the interaction stays in the customer's history.
+    "otp_challenges": """
+        DELETE FROM otp_challenges WHERE id IN (
+            SELECT id FROM otp_challenges WHERE created_at < now() - make_interval(days => %(days)s)
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # A window lasts a day at most, and `days` is at least one: none of these still limits anybody.
+    "otp_limits": """
+        DELETE FROM otp_limits WHERE (phone_e164, purpose) IN (
+            SELECT phone_e164, purpose FROM otp_limits
+             WHERE window_started_at < now() - make_interval(days => %(days)s)
              LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
     "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
 }

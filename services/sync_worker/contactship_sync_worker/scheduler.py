@@ -23,6 +23,7 @@ from contactship_common.tasks.backlog import Backlog
 from contactship_common.tasks.dispatcher import Dispatcher
 from contactship_sync_worker.cron import CronTicks
 from contactship_sync_worker.kpis import KpiFolding
+from contactship_sync_worker.otp_expiry import OtpExpiry
 from contactship_sync_worker.retention import Retention
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ async def _serve(core: CoreSettings, settings: WorkerSettings, sync: SyncSetting
                 group.create_task(Dispatcher(runtime).run(stop))
                 group.create_task(periodically("backlog", Backlog(runtime).measure, every_seconds=5.0, stop=stop))
                 group.create_task(Retention(runtime).run(stop))
+                group.create_task(OtpExpiry(runtime).run(stop))
                 group.create_task(KpiFolding(runtime).run(stop))
                 group.create_task(CronTicks(runtime, sync).run(stop))
         finally:
