@@ -130,6 +130,8 @@ TABLE = {
     "POST /api/v1/webhook-endpoints/{}/deliveries/redeliver-failed": "webhooks:manage",
     "GET /api/v1/webhook-endpoints/{}/deliveries/{}": "webhooks:manage",
     "POST /api/v1/webhook-endpoints/{}/deliveries/{}/redeliver": "webhooks:manage",
+    "POST /api/v1/otp": "otp:send",
+    "POST /api/v1/otp/verify": "otp:send",
     "POST /api/v1/sync/trigger": "sync:run",
     "GET /api/v1/sync/jobs": "sync:run",
     "GET /api/v1/sync/jobs/{}": "sync:run",
