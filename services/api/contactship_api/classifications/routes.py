@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Response
 from contactship_api.access.permissions import Principal
 from contactship_api.access.requires import AiRun, AnyCaller, MeetingsRead, MeetingsWrite
 from contactship_api.classifications import queries, service
+from contactship_api.classifications.callback import JudgedCallback
 from contactship_api.classifications.errors import ClassificationNotFound, MeetingWithoutTranscript
 from contactship_api.classifications.schemas import (
     BatchAccepted,
@@ -26,7 +27,7 @@ from contactship_api.classifications.schemas import (
     Queued,
 )
 from contactship_api.classifications.shapes import Shapes
-from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
+from contactship_api.deps import IdempotentUow, Reading, Uow
 from contactship_api.http.days import span
 from contactship_api.http.paging import check_depth, page_meta, rows_wanted
 from contactship_api.http.problems import PageTooDeep
@@ -114,11 +115,15 @@ def configured(categories: Sequence[Category]) -> Classifications:
     )
     @raises(MeetingNotFound, MeetingWithoutTranscript, CallbacksNotConfigured, UrlNotAllowed)
     async def classify_meeting(
-        meeting_id: UUID, who: AiRun, uow: IdempotentUow, gateway: TheGateway, body: ClassifyRequest | None = None
+        meeting_id: UUID,
+        who: AiRun,
+        callback: JudgedCallback,
+        uow: IdempotentUow,
+        body: ClassifyRequest | None = None,
     ) -> Response:
         """Classify a meeting's transcript. While a task waits or runs, asking again gives the same task."""
         asked = body or ClassifyRequest()
-        url = await callbacks.accept(gateway.core, asked.callback_url) if asked.callback_url else None
+        url = callback.url()
         ref = await service.request(uow, who, meeting_id, force=asked.force_reprocess)
         if ref is None:
             found = await current(uow.session, who, meeting_id)

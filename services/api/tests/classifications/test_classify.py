@@ -1,13 +1,16 @@
 """POST /workers/classify/{meetingId}: one task a meeting, and none where nothing has changed."""
 
 import asyncio
+import ipaddress
 from typing import Any
 
 import httpx
+import pytest
 from api_testkit import Api, Sql, assert_problem, start_task
 from classification_testkit import change_transcript, classify, make_meeting
 
 from contactship_common.models.base import new_id
+from contactship_common.outbound import resolving
 
 CLASSIFY = "/api/v1/workers/classify"
 
@@ -108,6 +111,28 @@ async def test_a_callback_url_needs_a_secret_and_a_public_address(api: Api, make
     signed = await make_api(callback_signing_secret="a-secret-of-the-tests-0123456789", outbound_allow_cidrs="")
     assert_problem(await ask(signed, meeting_id, callbackUrl="https://127.0.0.1/x"), 422, "url_not_allowed")
     assert await sql("SELECT 1 FROM tasks") == []
+
+
+async def test_no_transaction_waits_for_a_name_server(make_api: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = await make_api(callback_signing_secret="a-secret-of-the-tests-0123456789")
+    meeting_id = await make_meeting(api)
+    seen: list[Any] = []
+
+    async def name_server(host: str, port: int) -> list[Any]:
+        seen.append(await sql(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        ))  # fmt: skip
+        return [ipaddress.ip_address("127.0.0.1" if len(seen) > 1 else "203.0.114.9")]
+
+    monkeypatch.setattr(resolving, "resolve", name_server)
+    body, key = {"callbackUrl": "https://receiver.example/hook"}, {"idempotency-key": "k"}
+    first = await api.post(f"{CLASSIFY}/{meeting_id}", json=body, headers=key)
+    assert first.status_code == 202
+    # Meanwhile the name leads inside; the same request has the same answer all the same.
+    again = await api.post(f"{CLASSIFY}/{meeting_id}", json=body, headers=key)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert_problem(await api.post(f"{CLASSIFY}/{meeting_id}", json=body), 422, "url_not_allowed")
+    assert seen == [[], [], []]
 
 
 async def test_a_callback_url_is_kept_with_the_task(make_api: Any, sql: Sql) -> None:
