@@ -60,6 +60,14 @@ _STATEMENTS = {
             SELECT phone_e164, purpose FROM otp_limits
              WHERE window_started_at < now() - make_interval(days => %(days)s)
              LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # A handled webhook keeps its key for good, so that it is known when it comes again; its body goes. Not looked for
+    # further back than a month before that: those are empty already.
+    "webhook_inbox": """
+        UPDATE webhook_inbox SET body = NULL WHERE id IN (
+            SELECT id FROM webhook_inbox
+             WHERE handled_at < now() - make_interval(days => %(inbox)s)
+               AND handled_at > now() - make_interval(days => %(inbox)s + 31) AND body IS NOT NULL
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
     "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
 }
 
@@ -73,7 +81,12 @@ class Retention:
     async def sweep(self) -> dict[str, int]:
         """Delete everything that is due; returns how many rows went from each table."""
         settings = self.runtime.settings
-        parameters = {"keys": settings.idempotency_ttl, "days": settings.task_retention_days, "batch": _BATCH}
+        parameters = {
+            "keys": settings.idempotency_ttl,
+            "days": settings.task_retention_days,
+            "inbox": settings.inbox_retention_days,
+            "batch": _BATCH,
+        }
         gone = dict.fromkeys(_STATEMENTS, 0)
         for table, statement in _STATEMENTS.items():
             while True:

@@ -180,6 +180,13 @@ class CoreSettings(SettingsGroup):
     task_retention_days: int = setting(
         30, "TASK_RETENTION_DAYS", ge=1, unit="days", about="Finished tasks are deleted after this long."
     )
+    inbox_retention_days: int = setting(
+        30,
+        "INBOX_RETENTION_DAYS",
+        ge=1,
+        unit="days",
+        about="Bodies of handled webhooks are deleted after this long; they cannot be replayed then.",
+    )
 
     @field_validator("outbound_allow_cidrs")
     @classmethod

@@ -1,19 +1,28 @@
 """/webhooks: what providers send us. Anybody may call; what counts is the signature or the token."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from uuid import UUID
 
-from fastapi import Request
+from fastapi import Query, Request, Response
 from pydantic import SecretStr
 from starlette.datastructures import FormData
 
-from contactship_api.deps import TheGateway, Uow
+from contactship_api.access.requires import Admin
+from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.gateway import Gateway
-from contactship_api.http.problems import PayloadTooLarge
+from contactship_api.http.paging import Cursor, CursorLimit
+from contactship_api.http.problems import BadCursor, PayloadTooLarge
 from contactship_api.http.route import any_query, api_router, count, public, raises, streams_body, unlimited
-from contactship_api.http.schemas import Out
-from contactship_api.inbound_webhooks import verify
-from contactship_api.inbound_webhooks.errors import WebhookNotConfigured, WebhookRejected
+from contactship_api.http.schemas import CursorMeta
+from contactship_api.inbound_webhooks import queries, service, verify
+from contactship_api.inbound_webhooks.errors import (
+    InboxEntryEmptied,
+    InboxEntryNotFound,
+    WebhookNotConfigured,
+    WebhookRejected,
+)
 from contactship_api.inbound_webhooks.receive import take_in
+from contactship_api.inbound_webhooks.schemas import InboxEntryOut, InboxPage, Received, ReplayAccepted
 from contactship_api.inbound_webhooks.verify import Verdict
 from contactship_common.contact_center import builderbot, elevenlabs, twilio
 from contactship_common.errors import TooManyRequests
@@ -22,13 +31,6 @@ from contactship_common.uow import UnitOfWork
 router = api_router(prefix="/webhooks", tags=["webhooks"])
 
 _TOKEN_HEADER = "x-webhook-token"  # noqa: S105  # a header's name
-
-
-class Received(Out):
-    """Stored; a worker handles it. `duplicate`: it was stored before."""
-
-    success: Literal[True] = True
-    duplicate: bool = False
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -130,6 +132,46 @@ async def twilio_sms_status(request: Request, gateway: TheGateway, uow: Uow) -> 
 async def twilio_sms_inbound(request: Request, gateway: TheGateway, uow: Uow) -> Received:
     """An SMS from somebody."""
     return await _twilio(request, gateway, uow, "sms_inbound")
+
+
+@router.get("/inbox", response_model=InboxPage)
+@raises(BadCursor)
+async def list_inbox(
+    who: Admin,
+    session: Reading,
+    gateway: TheGateway,
+    handled: Annotated[bool | None, Query(description="`false`: what waits or was not understood.")] = None,
+    provider: Literal["elevenlabs", "builderbot", "twilio"] | None = None,
+    limit: CursorLimit = 20,
+    cursor: Cursor = None,
+) -> InboxPage:
+    """Webhooks as they came in, newest first."""
+    masked = gateway.contact_center.pii_masking_enabled
+    rows, following = await queries.page(
+        session, handled=handled, provider=provider, limit=limit, cursor=cursor, masked=masked
+    )
+    return InboxPage(data=rows, meta=CursorMeta(next_cursor=following, has_next_page=following is not None))
+
+
+@router.get("/inbox/{inbox_id}", response_model=InboxEntryOut)
+@raises(InboxEntryNotFound)
+async def get_inbox_entry(inbox_id: UUID, who: Admin, session: Reading, gateway: TheGateway) -> InboxEntryOut:
+    """One webhook as it came in, and why it is not handled."""
+    found = await queries.find(session, inbox_id, masked=gateway.contact_center.pii_masking_enabled)
+    if found is None:
+        raise InboxEntryNotFound
+    return found
+
+
+@router.post("/inbox/{inbox_id}/replay", status_code=202, response_model=ReplayAccepted)
+@raises(InboxEntryNotFound, InboxEntryEmptied)
+async def replay_inbox_entry(inbox_id: UUID, who: Admin, uow: IdempotentUow, response: Response) -> ReplayAccepted:
+    """Have it handled once more, for instance after a missing setting was added. What was handled has no second
+    effect."""
+    ref = await service.replay(uow, inbox_id)
+    response.headers["Location"] = f"/api/v1/tasks/{ref.id}"
+    response.headers["Retry-After"] = "1"
+    return ReplayAccepted(task_id=ref.id, inbox_id=inbox_id)
 
 
 def public_url(request: Request, base_url: str) -> str:

@@ -1,0 +1,24 @@
+"""Bodies of webhooks are personal data: they go after INBOX_RETENTION_DAYS, once they are handled."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from contactship_common.models import InboxEntry
+from contactship_common.runtime import Runtime
+from contactship_common.uow import unit_of_work
+from contactship_sync_worker.retention import Retention
+
+Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+
+
+async def test_the_body_of_what_was_handled_a_month_ago_goes_and_its_key_stays(runtime: Runtime, sql: Sql) -> None:
+    async with unit_of_work(runtime) as uow:
+        for key in ("old", "recent", "unhandled"):
+            uow.session.add(InboxEntry(provider="twilio", kind="sms_inbound", key=key, body=b"Body=Hola"))
+    await sql("UPDATE webhook_inbox SET received_at = now() - interval '90 days'")
+    await sql("UPDATE webhook_inbox SET handled_at = now() - interval '31 days' WHERE key = 'old'")
+    await sql("UPDATE webhook_inbox SET handled_at = now() - interval '29 days' WHERE key = 'recent'")
+    assert (await Retention(runtime).sweep())["webhook_inbox"] == 1
+    assert (await Retention(runtime).sweep())["webhook_inbox"] == 0
+    rows = await sql("SELECT key, body IS NULL AS emptied FROM webhook_inbox ORDER BY key")
+    assert [(row["key"], row["emptied"]) for row in rows] == [("old", True), ("recent", False), ("unhandled", False)]
