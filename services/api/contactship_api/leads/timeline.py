@@ -23,8 +23,11 @@ from contactship_api.http.schemas import CursorMeta, Out, UtcTime
 from contactship_api.leads import queries
 from contactship_api.leads.missing import lead_missing
 from contactship_common.models import (
+    CallDetail,
     Client,
     Conversation,
+    Interaction,
+    InteractionChannel,
     Lead,
     LeadEvent,
     Meeting,
@@ -38,7 +41,7 @@ TEXT_CHARS = 500
 
 class TimelineItem(Out):
     """One thing that happened. `type` is such as `created`, `status_changed`, `summarized`, `merged`, `synced`,
-    `meeting`, `meeting_classified`, `message` (its text is cut after 500 characters)."""
+    `meeting`, `meeting_classified`, `message` and `call` (texts and transcripts are cut after 500 characters)."""
 
     id: UUID
     type: str
@@ -128,12 +131,31 @@ def _messages(ask: Ask) -> sa.Select[Any]:
     return theirs.where(col(Conversation.lead_id) == ask.lead_id, sees_conversation(ask.who))
 
 
+def _calls(ask: Ask) -> sa.Select[Any]:
+    call, details = Interaction, CallDetail
+    data = sa.func.jsonb_build_object(
+        "interactionId", col(call.id),
+        "status", col(call.status),
+        "direction", col(call.direction),
+        "outcome", col(call.outcome),
+        "aiHandled", col(call.ai_handled),
+        "durationSec", col(details.duration_sec),
+        "summary", col(details.summary),
+        "transcript", sa.func.left(col(details.transcript_text), TEXT_CHARS),
+    )  # fmt: skip
+    actor = sa.literal("provider:") + sa.func.lower(col(call.provider))
+    rows = _branch(col(call.started_at), col(call.id), sa.literal("call"), actor, data)
+    rows = rows.outerjoin(details, col(details.interaction_id) == col(call.id))
+    return rows.where(col(call.lead_id) == ask.lead_id, col(call.channel) == InteractionChannel.CALL)
+
+
 Branch = tuple[Scope, Callable[[Ask], sa.Select[Any]]]
 BRANCHES: tuple[Branch, ...] = (
     (Scope.LEADS_READ, _events),
     (Scope.MEETINGS_READ, _meetings),
     (Scope.MEETINGS_READ, _classifications),
     (Scope.CONVERSATIONS_READ, _messages),
+    (Scope.INTERACTIONS_READ, _calls),
 )
 
 
