@@ -17,6 +17,7 @@ from contactship_common.tasks.broker import make_broker
 
 pytestmark = pytest.mark.system
 
+WEBHOOK_TOKEN = "webhook-token-of-the-tests-0123456789"
 SETTINGS = {"AI_PROVIDERS": "local", "DELIVERY_UNKNOWN_AFTER": "1.5", "AI_DEBOUNCE_MS": "0"}
 
 
@@ -83,6 +84,70 @@ def test_a_worker_that_is_killed_while_the_vendor_has_the_message_sends_it_once(
     again = scene.call("POST", f"/deliveries/{accepted['deliveryId']}/resend", 202)
     _until(scene, again, "SENT", None)
     assert len(vendor.messages) == 2
+
+
+def _reachable(scene: Scene) -> None:
+    """From now on the gateway knows the address that providers call, and workers that start do."""
+    env = {"PUBLIC_BASE_URL": scene.stack.api_url, "BUILDERBOT_WEBHOOK_TOKEN": WEBHOOK_TOKEN}
+    scene.stack.restart("api", env=env)
+    scene.stack.start("delivery_worker", env=env)
+
+
+def test_twilio_s_callback_settles_what_a_killed_worker_left_open(
+    make_scene: SceneFactory, send_env: dict[str, str], twilio: TwilioServer
+) -> None:
+    twilio.script(Say(lose="hold"))
+    scene = make_scene("api", "scheduler", env=SHORT_LEASE | send_env | {"DELIVERY_UNKNOWN_AFTER": "600"})
+    _reachable(scene)
+    accepted = _send(scene)
+    [taken] = twilio.wait_for(1)
+    scene.stack.kill9("delivery_worker")
+    assert twilio.report(taken, "sent").status_code == 200
+    scene.stack.restart("delivery_worker")
+    _until(scene, accepted, "SENT", None)
+    # The end comes before a word that was late, and twice.
+    for status in ("delivered", "sent", "delivered", "queued"):
+        assert twilio.report(taken, status).status_code == 200
+    _until(scene, accepted, "DELIVERED", None)
+    scene.until(lambda: scene.task(accepted["taskId"])["status"] == "failed", "the killed run's task to end")
+    scene.until(lambda: not scene.count("webhook_inbox WHERE handled_at IS NULL"), "all reports to be handled")
+    assert _shown(scene, accepted) == ("DELIVERED", None)
+    assert scene.count("tasks WHERE kind = 'delivery.settle'") == 0
+    assert len(twilio.requests) == 1
+
+
+def test_builderbot_s_echo_settles_what_a_lost_answer_left_open(
+    make_scene: SceneFactory, send_env: dict[str, str], builderbot: BuilderBotServer
+) -> None:
+    builderbot.script(Say(lose="reset"))
+    scene = make_scene("api", "scheduler", env=send_env | {"DELIVERY_UNKNOWN_AFTER": "600"})
+    _reachable(scene)
+    accepted = _send(scene, "Hola, ¿mañana?", path="whatsapp")
+    [taken] = builderbot.wait_for(1)
+    _until(scene, accepted, "SENDING", "unknown")
+    url = f"{scene.stack.api_url}/api/v1/webhooks/builderbot/whatsapp"
+    for _ in range(2):
+        assert builderbot.echo(taken, url, WEBHOOK_TOKEN).status_code == 200
+    _until(scene, accepted, "SENT", None)
+    scene.until(lambda: not scene.count("webhook_inbox WHERE handled_at IS NULL"), "the echoes to be handled")
+    assert scene.count("messages") == 1
+    assert len(builderbot.requests) == 1
+
+
+def test_echoes_that_come_with_the_answers_wait_for_nobody(
+    make_scene: SceneFactory, send_env: dict[str, str], builderbot: BuilderBotServer
+) -> None:
+    scene = make_scene("api", "scheduler", env=send_env)
+    _reachable(scene)
+    accepted = [_send(scene, f"n {number}", path="whatsapp") for number in range(20)]
+    url = f"{scene.stack.api_url}/api/v1/webhooks/builderbot/whatsapp"
+    for taken in builderbot.wait_for(20):
+        assert builderbot.echo(taken, url, WEBHOOK_TOKEN).status_code == 200
+    _until_sent(scene)
+    assert {_shown(scene, one) for one in accepted} == {("SENT", None)}
+    assert scene.count("messages") == 20
+    assert "Deadlock" not in scene.stack.logs("delivery_worker")
+    assert "record_delayed" not in scene.stack.logs("delivery_worker")
 
 
 @pytest.mark.parametrize("lose", ["reset", "closed"])

@@ -29,10 +29,10 @@ _UNDER_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
 
 
 async def take_turn(uow: UnitOfWork, delivery_id: UUID) -> bool:
-    """Whoever changes the sendings of one message comes one after the other, until the transaction ends: the message
-    is locked before the delivery, as deleting a lead does. False: there is no such delivery."""
+    """Whoever changes the sendings of one message comes one after the other, until the transaction ends: the delivery
+    is locked before its message, here and wherever else both are. False: there is no such delivery."""
     wanted = sa.select(col(Delivery.message_id)).where(col(Delivery.id) == delivery_id)
-    row = (await uow.session.execute(wanted)).first()
+    row = (await uow.session.execute(wanted.with_for_update(key_share=True))).first()
     if row is not None and row.message_id is not None:
         message = sa.select(col(Message.id)).where(col(Message.id) == row.message_id)
         await uow.session.execute(message.with_for_update(key_share=True))

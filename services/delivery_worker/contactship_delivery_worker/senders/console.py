@@ -1,5 +1,6 @@
 """Development without credentials: the message is printed in the developer's terminal instead of being sent."""
 
+import contextlib
 import sys
 
 from contactship_common.models import Provider
@@ -17,8 +18,10 @@ class ConsoleSender:
         first, *rest = f"{message.text}{media}".splitlines() or [""]
         # In one write, so that no other line comes between its lines.
         lines = [f"✉  {self._channel} to {message.to}: {first}", *(f"   {line}" for line in rest)]
-        sys.stdout.write("\n".join([*lines, ""]))
-        sys.stdout.flush()
+        # Bytes, because a terminal's encoding may not know a customer's letters; a terminal that was closed misses it.
+        with contextlib.suppress(OSError):
+            sys.stdout.buffer.write("\n".join([*lines, ""]).encode())
+            sys.stdout.buffer.flush()
         return Sent(Provider.GENERIC, None, "delivered")
 
     async def aclose(self) -> None:

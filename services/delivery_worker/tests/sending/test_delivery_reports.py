@@ -11,11 +11,13 @@ import redis.asyncio
 from sending_testkit import Sendings, Sql
 
 from contactship_common.contact_center import delivery_reports
+from contactship_common.masking import mask_phone
 from contactship_common.models import OtpStatus
 from contactship_common.models.base import new_id
 from contactship_common.realtime import CHANNEL
 from contactship_common.uow import unit_of_work
 
+NUMBER = "+5491155551234"
 FINAL = {"delivered": "DELIVERED", "undelivered": "FAILED", "failed": "FAILED", "canceled": "FAILED"}
 _FAILURES = ("undelivered", "failed", "canceled")
 
@@ -23,7 +25,7 @@ _FAILURES = ("undelivered", "failed", "canceled")
 async def _apply(sendings: Sendings, delivery_id: UUID, *words: str) -> None:
     """These reports one after the other; a failure with a code."""
     for word in words:
-        more = {"error_code": "30003", "error_message": "Unreachable +5491155551234"} if word in _FAILURES else {}
+        more = {"error_code": "30003", "error_message": f"Unreachable {NUMBER}"} if word in _FAILURES else {}
         await sendings.report(delivery_id, word, **more)
 
 
@@ -37,7 +39,7 @@ async def test_every_order_of_reports_ends_the_same(sendings: Sendings, end: str
         await _apply(sendings, delivery_id, *order)
         row, message = await sendings.row(delivery_id), await sendings.posted(delivery_id)
         assert (row["state"], message["status"]) == (expected, expected), order
-        code, told = ("30003", "Unreachable ***34") if expected == "FAILED" else (None, None)
+        code, told = ("30003", f"Unreachable {mask_phone(NUMBER)}") if expected == "FAILED" else (None, None)
         for what in (row, message):
             assert (what["error_code"], what["error_message"]) == (code, told), order
         assert (row["failed_at"] is not None) is (expected == "FAILED"), order

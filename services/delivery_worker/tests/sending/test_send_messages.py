@@ -12,6 +12,7 @@ from vendors.messaging import Say
 from vendors.twilio_server import ACCOUNT_SID, AUTH_TOKEN, FROM_NUMBER, TwilioServer
 
 from contactship_common.contact_center import delivery_reports
+from contactship_common.masking import mask_phone
 from contactship_common.models import Channel
 from contactship_common.settings.core import Environment
 from contactship_common.uow import unit_of_work
@@ -131,7 +132,11 @@ async def test_a_vendor_that_names_everything_the_same_loses_no_message(
             "Attempt to send to unsubscribed recipient ***",
         ),
         (21614, "'To' number is not a valid mobile number", "'To' number is not a valid mobile number"),
-        (30034, "Message 'un secreto' blocked; call +1 415 867 5309", "Message '***' blocked; call ***09"),
+        (
+            30034,
+            "Message 'un secreto' blocked; call +1 415 867 5309",
+            f"Message '***' blocked; call {mask_phone('+1 415 867 5309')}",
+        ),
         ("unknown", "who knows", "who knows"),
         (None, "", "The provider refused it"),
     ],
