@@ -8,11 +8,18 @@ from contactship_ai_worker.budget import budget_of
 from contactship_ai_worker.engine import AIEngine
 from contactship_ai_worker.handlers.analyze_conversation import ConversationAnalyst
 from contactship_ai_worker.handlers.classify_meeting import Classify
+from contactship_ai_worker.handlers.summarize_call import CallSummarizer
 from contactship_ai_worker.handlers.summarize_lead import SummarizeLead
 from contactship_ai_worker.handlers.summarize_matching import SummarizeMatching
 from contactship_common.classification.categories import load_categories
 from contactship_common.runtime import Runtime
-from contactship_common.tasks.catalog import AnalyzeConversation, ClassifyMeeting, LeadSummary, LeadSummaryBatch
+from contactship_common.tasks.catalog import (
+    AnalyzeConversation,
+    ClassifyMeeting,
+    LeadSummary,
+    LeadSummaryBatch,
+    SummarizeCall,
+)
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.worker import run_worker
 
@@ -33,6 +40,7 @@ def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandl
         LeadSummary.KIND: SummarizeLead(engine, settings),
         LeadSummaryBatch.KIND: SummarizeMatching(settings),
         AnalyzeConversation.KIND: ConversationAnalyst(engine, settings),
+        SummarizeCall.KIND: CallSummarizer(engine, settings),
         ClassifyMeeting.KIND: Classify(engine, settings, load_categories(runtime.settings.classification_file)),
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contactship_ai_worker.local_rules import conversation_analysis, lead_summary, meeting_classification
+from contactship_ai_worker.local_rules import call_summary, conversation_analysis, lead_summary, meeting_classification
 from contactship_ai_worker.providers.local import Rules
 from contactship_common.settings.ai import Language
 
@@ -18,5 +18,6 @@ def _of_one_shape(rules: Callable[[Mapping[str, Any], Language], BaseModel]) -> 
 RULES: dict[str, Rules] = {
     "lead_summary": _of_one_shape(lead_summary.answer),
     "conversation_analysis": _of_one_shape(conversation_analysis.answer),
+    "call_summary": _of_one_shape(call_summary.answer),
     "meeting_classification": meeting_classification.answer,
 }
