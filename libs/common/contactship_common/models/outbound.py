@@ -37,6 +37,13 @@ class OutboundDelivery(SQLModel, table=True):
     __table_args__ = (
         sa.CheckConstraint("status IN ('pending', 'succeeded', 'failed')", name="status"),
         sa.Index("ix_outbound_deliveries_endpoint", "endpoint_id", "id"),
+        # Switching an endpoint off, or sending again what failed, looks at these among many that succeeded.
+        sa.Index(
+            "ix_outbound_deliveries_not_succeeded",
+            "endpoint_id",
+            "id",
+            postgresql_where=sa.text("status IN ('pending', 'failed')"),
+        ),
         sa.Index(
             "ix_outbound_deliveries_finished_at", "finished_at", postgresql_where=sa.text("finished_at IS NOT NULL")
         ),

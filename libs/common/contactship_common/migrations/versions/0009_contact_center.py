@@ -28,6 +28,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("phone_e164", "purpose", name=op.f("pk_otp_limits")),
     )
+    op.create_index(
+        "ix_outbound_deliveries_not_succeeded",
+        "outbound_deliveries",
+        ["endpoint_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('pending', 'failed')"),
+    )
     op.create_table(
         "webhook_endpoints",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -357,4 +364,9 @@ def downgrade() -> None:
     )
     op.drop_table("webhook_inbox")
     op.drop_table("webhook_endpoints")
+    op.drop_index(
+        "ix_outbound_deliveries_not_succeeded",
+        table_name="outbound_deliveries",
+        postgresql_where=sa.text("status IN ('pending', 'failed')"),
+    )
     op.drop_table("otp_limits")
