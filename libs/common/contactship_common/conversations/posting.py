@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from contactship_common.contact_center import sending
 from contactship_common.conversations.audience import audience
-from contactship_common.conversations.shapes import message_data
+from contactship_common.conversations.shapes import MessageOut
 from contactship_common.models.base import new_id
 from contactship_common.models.conversation import (
     DELIVERED_CHANNELS,
@@ -40,7 +40,10 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
+    """`out` is what clients see of it, over REST and in the event."""
+
     message: Message
+    out: MessageOut
     channel: str
     lead_id: UUID
     assigned_agent_id: UUID | None
@@ -62,6 +65,7 @@ WITH c AS (
            unread_count = unread_count + CASE WHEN :sender_type = 'LEAD' THEN 1 ELSE 0 END,
            updated_at = clock_timestamp()
      WHERE id = :conversation_id AND status <> 'CLOSED'
+       AND (CAST(:only_agent AS uuid) IS NULL OR assigned_agent_id = :only_agent)
  RETURNING id, lead_id, channel, assigned_agent_id, last_seq, last_message_at
 ), facts AS (
     UPDATE leads SET facts_changed_at = clock_timestamp() FROM c WHERE leads.id = c.lead_id
@@ -93,10 +97,12 @@ SELECT m.*, c.channel, c.lead_id, c.assigned_agent_id FROM m, c
 _MESSAGE_COLUMNS = tuple(column.name for column in Message.__table__.columns)  # type: ignore[attr-defined]
 
 
-async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) -> Posted | None:
+async def post_message(
+    uow: UnitOfWork, conversation_id: UUID, new: NewMessage, *, only_agent: UUID | None = None
+) -> Posted | None:
     """Add the message, tell those who may see it, and have the conversation analysed and the message delivered.
 
-    Returns None if there is no such conversation, or it is closed.
+    Returns None if there is no such conversation, it is closed, or it is not assigned to `only_agent`, where given.
 
     Raises:
         NoPhoneNumber: it is to be delivered, and there is no number to deliver it to.
@@ -106,6 +112,7 @@ async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) 
         {
             "id": new_id(),
             "conversation_id": conversation_id,
+            "only_agent": only_agent,
             "sender_type": str(new.sender_type),
             "sender_user_id": new.sender_user_id,
             "content_text": new.content_text,
@@ -122,16 +129,18 @@ async def post_message(uow: UnitOfWork, conversation_id: UUID, new: NewMessage) 
     if row is None:
         return None
     message = Message(**{name: row[name] for name in _MESSAGE_COLUMNS})
-    posted = Posted(message, row["channel"], row["lead_id"], row["assigned_agent_id"])
+    out = MessageOut.model_validate(message)
+    posted = Posted(message, out, row["channel"], row["lead_id"], row["assigned_agent_id"])
+    data = out.model_dump(mode="json", by_alias=True)
     uow.emit(
         "message:new",
-        {"conversationId": str(conversation_id), "message": message_data(message)},
+        {"conversationId": str(conversation_id), "message": data},
         to=audience(posted.assigned_agent_id),
     )
     request_analysis(uow, conversation_id)
     if message.sender_type == SenderType.LEAD:
         told = {"conversationId": conversation_id, "leadId": posted.lead_id, "channel": posted.channel}
-        await publish(uow, "message.received", told | {"message": message_data(message)})
+        await publish(uow, "message.received", told | {"message": data})
     if message.status == MessageStatus.PENDING and message.sender_type == SenderType.AGENT:
         await sending.deliver_message(uow, posted.message, channel=posted.channel, lead_id=posted.lead_id)
     return posted

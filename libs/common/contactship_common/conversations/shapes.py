@@ -1,13 +1,13 @@
 """What clients see of messages and analyses: the same over REST and in events, whichever process emits them."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from contactship_common.models.conversation import ContentType, Message, MessageStatus, Priority, SenderType
+from contactship_common.models.conversation import ContentType, MessageStatus, Priority, SenderType
 
 _Utc = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 
@@ -43,8 +43,3 @@ class AIData(_Shape):
     priority: Priority | None
     tags: list[str]
     updated_at: _Utc | None
-
-
-def message_data(message: Message) -> dict[str, Any]:
-    """A message as JSON-ready data, for an event."""
-    return MessageOut.model_validate(message).model_dump(mode="json", by_alias=True)
