@@ -13,7 +13,7 @@ from contactship_common.contact_center.events import IncomingMessage, OutgoingMe
 from contactship_common.contact_center.interactions import CHANNEL_OF, running_interaction
 from contactship_common.contact_center.phones import lead_of_phone
 from contactship_common.conversations.opening import open_conversation
-from contactship_common.conversations.posting import NewMessage, Posted, post_message
+from contactship_common.conversations.posting import NewMessage, post_message
 from contactship_common.errors import ConcurrentChange
 from contactship_common.models import (
     Channel,
@@ -26,7 +26,6 @@ from contactship_common.models import (
     Provider,
     SenderType,
 )
-from contactship_common.outbound.events import publish
 from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.inbound.entries import Entry, EventRow, handled
 
@@ -119,8 +118,6 @@ async def _append(
     else:
         raise ConcurrentChange
     await handled(uow, entry, _row(interaction_id, entry, understood, said))
-    if sender is SenderType.LEAD:
-        await _publish(uow, posted, entry, interaction_id)
     return {"messageId": str(posted.message.id), "conversationId": str(conversation_id), "leadId": str(lead_id)}
 
 
@@ -173,26 +170,4 @@ def _echoed() -> sa.ColumnElement[bool]:
             col(InteractionEvent.normalized)["deliveryId"].astext == sa.cast(col(Delivery.id), sa.Text),
         )
         .exists()
-    )
-
-
-async def _publish(uow: UnitOfWork, posted: Posted, entry: Entry, interaction_id: UUID) -> None:
-    message = posted.message
-    await publish(
-        uow,
-        "message.received",
-        {
-            "messageId": str(message.id),
-            "conversationId": str(message.conversation_id),
-            "interactionId": str(interaction_id),
-            "leadId": str(posted.lead_id),
-            "channel": posted.channel,
-            "provider": str(entry.told_by),
-            "seq": message.seq,
-            "contentType": str(message.content_type),
-            "contentText": message.content_text,
-            "mediaUrl": message.media_url,
-            "sentAt": message.sent_at.isoformat() if message.sent_at else None,
-            "createdAt": message.created_at.isoformat(),
-        },
     )
