@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from contactship_common import faults
 from contactship_common.db import DATABASE_AWAY
 
 log = structlog.get_logger()
@@ -24,8 +25,9 @@ async def periodically(
             await step()
         except DATABASE_AWAY as error:
             log.warning("periodic.delayed", name=name, error=type(error).__name__)
-        except Exception:
+        except Exception as error:
             log.exception("periodic.failed", name=name)
+            faults.report(error, "periodic.failed", step=name)
         try:
             async with asyncio.timeout(every_seconds):
                 await stop.wait()

@@ -35,6 +35,7 @@ from contactship_ai_worker.providers.build import build_providers
 from contactship_ai_worker.rate import RequestRate
 from contactship_ai_worker.recording import Recorder
 from contactship_ai_worker.run import Answer, Run, answer
+from contactship_ai_worker.tracing import traced
 from contactship_common.models.ai_call import CallOutcome
 from contactship_common.redis_edge import RedisEdge
 from contactship_common.settings.ai import AISettings
@@ -210,7 +211,7 @@ class AIEngine:
             keep = functools.partial(self._recorder.record, run, provider)
             try:
                 async with asyncio.timeout(self._settings.ai_timeout):
-                    reply = await provider.complete(run.request())
+                    reply = await traced(provider, run)
             except (ProviderError, TimeoutError) as raised:
                 error = raised if isinstance(raised, ProviderError) else TimedOut()
                 self._tell(circuit, ticket, error)

@@ -45,6 +45,7 @@ from contactship_common.classification.categories import load_categories
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.settings import ApiSettings, CoreSettings
 from contactship_common.uow import unit_of_work
+from contactship_common.version import VERSION
 
 log = structlog.get_logger()
 
@@ -52,6 +53,10 @@ _EXPOSED_HEADERS = [
     "X-Request-Id", "X-Cache", "ETag", "Location", "Retry-After", "Idempotent-Replayed",
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 ]  # fmt: skip
+
+# FastAPI would start exporting by itself where OTEL_EXPORTER_OTLP_ENDPOINT is set: with query strings (searches,
+# tokens) in its spans and the messages of exceptions in its logs. Our own spans carry neither.
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
@@ -82,13 +87,14 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
 
     app = FastAPI(
         title=health.NAME,
-        version=health.VERSION,
+        version=VERSION,
         description=health.DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.gateway = gateway
     categories = load_categories(core.classification_file)

@@ -13,7 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from contactship_api.app import create_app
 from contactship_api.realtime.protocol import LARGEST_MESSAGE_BYTES
 from contactship_api.realtime.server import RealtimeServer
-from contactship_common.logs import configure_logging
+from contactship_common import telemetry
 from contactship_common.settings import ApiSettings, CoreSettings, explain
 
 _BACKLOG = 2_048
@@ -26,7 +26,7 @@ def main() -> None:
     """A wrong setting is one clear line and exit status 1."""
     try:
         core, settings = CoreSettings(), ApiSettings()
-        configure_logging(core, "api")
+        telemetry.start(core, "api")
         gateway = create_app(core, settings)
         listening = _listen(settings)
     except (ValueError, RuntimeError) as error:
@@ -35,6 +35,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     make_server(gateway).run(sockets=[listening])
+    telemetry.stop()
 
 
 def make_server(app: FastAPI, *, lifespan: Literal["auto", "off"] = "auto") -> uvicorn.Server:

@@ -8,6 +8,7 @@ import structlog
 
 from contactship_common import sync_jobs
 from contactship_common.cron import Cron
+from contactship_common.models.base import new_id
 from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 from contactship_common.settings import SyncSettings
@@ -57,7 +58,8 @@ class CronTicks:
         return now
 
     async def _start(self, source: str, tick: datetime, up_since: datetime) -> bool:
-        async with unit_of_work(self.runtime, Context(actor="scheduler")) as uow:
+        request_id = new_id().hex  # a tick has no caller: this id finds what came of it
+        async with unit_of_work(self.runtime, Context(actor="scheduler", request_id=request_id)) as uow:
             job = await sync_jobs.start_tick(
                 uow,
                 source,
@@ -66,5 +68,5 @@ class CronTicks:
                 up_since=up_since,
             )
         if job is not None:
-            log.info("cron.ticked", source=source, tick=tick.isoformat())
+            log.info("cron.ticked", source=source, tick=tick.isoformat(), request_id=request_id)
         return job is not None

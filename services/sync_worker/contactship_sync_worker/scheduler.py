@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 import uvloop
 
+from contactship_common import telemetry
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.health_server import HealthServer
-from contactship_common.logs import configure_logging
 from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
 from contactship_common.settings import CoreSettings, SyncSettings, WorkerSettings, explain
@@ -75,7 +75,8 @@ def main() -> None:
     """A wrong setting is one clear line and exit status 1."""
     try:
         core, settings, sync = CoreSettings(), WorkerSettings(), SyncSettings()
-        configure_logging(core, "scheduler")
+        telemetry.start(core, "scheduler")
         uvloop.run(_serve(core, settings, sync))
+        telemetry.stop()
     except (ValueError, RuntimeError) as error:
         sys.exit(f"contactship-scheduler: {explain(error)}")

@@ -11,6 +11,7 @@ from contactship_common.settings.core import CoreSettings, Environment
 from contactship_common.settings.delivery import DeliverySettings
 from contactship_common.settings.explain import explain
 from contactship_common.settings.sync import SyncSettings
+from contactship_common.settings.telemetry import TelemetrySettings
 from contactship_common.settings.workers import WorkerSettings
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "DeliverySettings",
     "Environment",
     "SyncSettings",
+    "TelemetrySettings",
     "WorkerSettings",
     "explain",
 ]

@@ -19,6 +19,7 @@ from contactship_common.settings import (
     CoreSettings,
     DeliverySettings,
     SyncSettings,
+    TelemetrySettings,
     WorkerSettings,
 )
 from contactship_common.settings.core import IGNORED_NAMES
@@ -26,6 +27,7 @@ from contactship_common.settings.fields import SettingsGroup
 
 GROUPS: tuple[tuple[str, type[SettingsGroup]], ...] = (
     ("Every process", CoreSettings),
+    ("Traces and reports of errors (every process)", TelemetrySettings),
     ("Gateway (`contactship-api`)", ApiSettings),
     ("Workers and scheduler", WorkerSettings),
     ("Lead sources (sync worker and scheduler; the gateway reads names and times)", SyncSettings),

@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from pydantic import ValidationError
 
-from contactship_common import metrics
+from contactship_common import faults, metrics, tracing
 from contactship_common.db import DATABASE_AWAY, is_database_away
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
@@ -30,6 +30,10 @@ _HAND_BACK_SECONDS = 3.0
 
 class _EndedEarly(Exception):
     """The run was ended from outside before its work was done."""
+
+
+def _report(error: Exception, where: str, task: ClaimedTask) -> None:
+    faults.report(error, where, kind=task.kind, request_id=task.correlation_id)
 
 
 class Runner:
@@ -77,9 +81,26 @@ class Runner:
 
     async def _run(self, task: ClaimedTask) -> None:
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(
-            task_id=str(task.id), kind=task.kind, run_no=task.run_no, correlation_id=task.correlation_id
-        )
+        about: tracing.Attributes = {
+            "messaging.system": "contactship",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": task.queue,
+            "messaging.message.id": str(task.id),
+            "contactship.task.kind": task.kind,
+            "contactship.task.run_no": task.run_no,
+            "contactship.request_id": task.correlation_id,
+        }
+        with tracing.span(f"task {task.kind}", "consumer", about, parent=task.traceparent) as span:
+            structlog.contextvars.bind_contextvars(
+                task_id=str(task.id),
+                kind=task.kind,
+                run_no=task.run_no,
+                correlation_id=task.correlation_id,
+                **span.log_fields,
+            )
+            await self._run_inside(task, span)
+
+    async def _run_inside(self, task: ClaimedTask, span: tracing.Span) -> None:
         metrics.TASKS_RUNNING.inc()
         started = time.perf_counter()
         outcome = "error"
@@ -91,13 +112,17 @@ class Runner:
         except DATABASE_AWAY as error:
             # The lease runs out and the dispatcher returns the task to the queue.
             log.warning("task.not_recorded", error=type(error).__name__)
-        except Exception:
+        except Exception as error:
             log.exception("task.broke")
+            _report(error, "task.broke", task)
         finally:
             seconds = time.perf_counter() - started
             metrics.TASKS_RUNNING.dec()
             metrics.TASKS_ENDED.labels(task.kind, outcome).inc()
             metrics.TASK_SECONDS.labels(task.kind).observe(seconds)
+            span.note({"contactship.task.outcome": outcome})
+            if outcome in ("error", "failed"):
+                span.fail(outcome)
             log.info("task.ran", outcome=outcome, ms=round(seconds * 1000))
 
     async def _see_through(self, task: ClaimedTask) -> str:
@@ -220,6 +245,7 @@ class Runner:
             if run.payload.ONCE:
                 # The work is done: whatever recording says, it must not be done again.
                 log.exception("task.record_failed")
+                _report(error, "task.record_failed", run.task)
                 return await self._unknown(run, f"it was done, but recording it ended with {type(error).__name__}")
             raise
         return outcome
@@ -247,6 +273,7 @@ class Runner:
         else:
             told = Transient("internal_error", f"the run ended with {type(error).__name__}")
             log.error("task.run_failed", exc_info=error)
+            _report(error, "task.run_failed", run.task)
             if run.payload.ONCE and run.acted:
                 # Nobody knows how far it came: a person or the vendor's callback settles it.
                 return await self._unknown(run, "the run broke off after it may have acted")
@@ -275,9 +302,10 @@ class Runner:
             raise
         except DATABASE_AWAY:
             raise
-        except Exception:
+        except Exception as broken:
             # A broken `failed` step must not keep the task alive for ever.
             log.exception("task.failed_step_broke")
+            _report(broken, "task.failed_step_broke", run.task)
             return await self._end(run, "failed", error=error, counted=counted)
         return "failed"
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import structlog
 from sqlmodel import SQLModel
 
+from contactship_common import tracing
 from contactship_common.conversations.audience import user_room
 from contactship_common.db import DATABASE_AWAY, is_database_away
 from contactship_common.models import TaskStatus
@@ -56,7 +57,11 @@ class Run:
 
 def transaction(runtime: Runtime, task: ClaimedTask) -> AbstractAsyncContextManager[UnitOfWork]:
     """A unit of work on behalf of whoever asked for the task."""
-    context = Context(actor=task.requested_by or "system", request_id=task.correlation_id, traceparent=task.traceparent)
+    context = Context(
+        actor=task.requested_by or "system",
+        request_id=task.correlation_id,
+        traceparent=tracing.current_traceparent() or task.traceparent,
+    )
     return unit_of_work(runtime, context)
 
 

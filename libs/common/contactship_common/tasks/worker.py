@@ -24,9 +24,9 @@ from dramatiq.asyncio import EventLoopThread, get_event_loop_thread
 from dramatiq.middleware import AsyncIO
 from sqlalchemy.dialects.postgresql import insert
 
+from contactship_common import telemetry
 from contactship_common.db import DATABASE_AWAY
 from contactship_common.health_server import HealthServer
-from contactship_common.logs import configure_logging
 from contactship_common.models import WorkerHeartbeat
 from contactship_common.periodic import periodically
 from contactship_common.runtime import Runtime
@@ -176,8 +176,9 @@ def run_worker(queue: Queue, make_handlers: Handlers, *, default_threads: int) -
     uvloop.install()
     try:
         process = WorkerProcess(queue, make_handlers, default_threads=default_threads)
-        configure_logging(process.core, f"{queue}_worker")
+        telemetry.start(process.core, f"{queue}_worker")
         process.run()
+        telemetry.stop()
     except (ValueError, RuntimeError) as error:
         sys.stderr.write(f"contactship-{queue}-worker: {explain(error)}\n")
         raise SystemExit(1) from None

@@ -78,7 +78,9 @@ async def everything(gateway: Gateway) -> tuple[str, dict[str, Any]]:
     """The overall status and the parts."""
     (db, workers), cache = await asyncio.gather(database(gateway), redis(gateway))
     info = {"database": db, "redis": cache, "workers": workers, "ai": ai(gateway)}
+    if gateway.core.broker_url != gateway.core.redis_url:
+        info["broker"] = await broker(gateway)
     if db["status"] == "down":
         return "error", info
-    degraded = cache["status"] == "down" or workers["status"] == "down"
+    degraded = "down" in {info[part]["status"] for part in ("redis", "workers", "broker") if part in info}
     return "degraded" if degraded else "ok", info

@@ -13,9 +13,9 @@ from contactship_api.health import checks
 from contactship_api.health.schemas import Health, Status
 from contactship_api.http.route import api_router, public, raises, unlimited
 from contactship_common.errors import Unauthenticated
+from contactship_common.version import VERSION
 
 NAME = "Contactship API"
-VERSION = "0.1.0"
 DESCRIPTION = "An event-driven CRM: leads, meetings, conversations and calls, with AI that keeps up."
 
 router = api_router(tags=["service"])

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -12,14 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from contactship_api.http.aliases import API
 from contactship_api.http.client_address import Network, client_address
 from contactship_api.http.problems import PayloadTooLarge, problem
-from contactship_common import metrics
+from contactship_common import faults, metrics, tracing
 from contactship_common.errors import ContactshipError
 from contactship_common.models.base import new_id
 
 log = structlog.get_logger()
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _DOCS_CSP = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -44,6 +45,14 @@ def _route_of(scope: Scope) -> str:
     return f"{API}{template}" if scope["path"].startswith(API) and not template.startswith(API) else template
 
 
+def _span(scope: Scope, came_from: str | None) -> AbstractContextManager[tracing.Span]:
+    """No path and no query in it, which may hold what people wrote; its route is known when it ends."""
+    if scope["path"] in _QUIET:
+        return tracing.OFF
+    known = {"http.request.method": scope["method"], "contactship.request_id": scope["contactship.request_id"]}
+    return tracing.span(scope["method"], "server", known, parent=came_from)
+
+
 class RequestContext:
     """Pure ASGI, because Starlette's BaseHTTPMiddleware costs a task and two queues a request."""
 
@@ -61,12 +70,21 @@ class RequestContext:
         given = _header(scope, b"x-request-id")
         request_id = given if _SANE_ID.fullmatch(given) else new_id().hex
         traceparent = _header(scope, b"traceparent")
+        came_from = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
         scope["contactship.request_id"] = request_id
-        scope["contactship.traceparent"] = traceparent if _TRACEPARENT.fullmatch(traceparent) else None
+        scope["contactship.traceparent"] = came_from
         scope["contactship.ip"] = client_address(scope, self.trusted)
         scope.setdefault("state", {})
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        with _span(scope, came_from) as span:
+            if span is not tracing.OFF:
+                scope["contactship.traceparent"] = tracing.current_traceparent()
+            structlog.contextvars.bind_contextvars(request_id=request_id, **span.log_fields)
+            await self._serve(scope, receive, send, request_id, span, started)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, span: tracing.Span, started: float
+    ) -> None:
         status = 500
         answered = False
 
@@ -82,11 +100,13 @@ class RequestContext:
         except Exception as error:
             # Here and not in Starlette's outer middleware, so that a 500 carries its request id like any answer.
             log.error("request.broke", exc_info=error)
+            span.fail(type(error).__name__)
+            faults.report(error, "request.broke", request_id=request_id, route=_route_of(scope))
             if answered:
                 raise
             await problem(Request(scope), ContactshipError())(scope, receive, send_with_headers)
         finally:
-            self._finish(scope, status, started)
+            self._finish(scope, status, started, span)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Counts the body as it arrives; a declared length over the limit is refused before a byte is read."""
@@ -123,13 +143,18 @@ class RequestContext:
             headers["RateLimit-Remaining"] = str(limit.remaining)
             headers["RateLimit-Reset"] = str(limit.reset_seconds)
 
-    def _finish(self, scope: Scope, status: int, started: float) -> None:
+    def _finish(self, scope: Scope, status: int, started: float, span: tracing.Span) -> None:
         seconds = time.perf_counter() - started
         route = _route_of(scope)
         metrics.HTTP_REQUESTS.labels(scope["method"], route, status).inc()
         metrics.HTTP_SECONDS.labels(scope["method"], route).observe(seconds)
         if route in _QUIET:
             return
+        if span is not tracing.OFF:
+            span.rename(f"{scope['method']} {route}")
+            span.note({"http.route": route, "http.response.status_code": status})
+            if status >= 500:
+                span.fail(str(status))
         principal = scope["state"].get("principal")
         log.info(
             "request.finished",

@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from contactship_common import metrics
+from contactship_common import metrics, tracing
 from contactship_common.errors import UrlNotAllowed
 from contactship_common.models import DeliveryStatus, OutboundAttempt, OutboundDelivery, WebhookEndpoint
 from contactship_common.outbound import deliveries, endpoints
@@ -44,7 +44,8 @@ _FINAL = frozenset({"gone", "url_not_allowed"})
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What to send, and which attempt it is. `endpoint_id` is null for callbacks, `failed_before` counts the attempts
-    that are known to have failed, `receiver` and `token` name the lane that this run has."""
+    that are known to have failed, `receiver` and `token` name the lane that this run has, the headers in `trail` tie
+    the receiver's logs to ours."""
 
     delivery_id: str
     endpoint_id: UUID | None
@@ -55,6 +56,7 @@ class Attempt:
     failed_before: int
     receiver: str
     token: Token
+    trail: dict[str, str]
 
 
 class DeliverOverHttp(Handler[DeliverOutbound, Attempt, Answer]):
@@ -116,6 +118,7 @@ class DeliverOverHttp(Handler[DeliverOutbound, Attempt, Answer]):
             failed_before=failed_before,
             receiver=receiver,
             token=token,
+            trail=_trail(task),
         )
 
     async def work(self, payload: DeliverOutbound, loaded: Attempt) -> Answer:
@@ -125,11 +128,28 @@ class DeliverOverHttp(Handler[DeliverOutbound, Attempt, Answer]):
             # Again, because the settings may have changed since it was stored.
             check_url(loaded.url, http=http_allowed(self._core), allow=self._core.outbound_networks)
             headers = sign(loaded.keys, deliveries.message_id(payload.delivery_id), loaded.body)
-            return await self._client.post(loaded.url, loaded.body.encode(), headers)
+            return await self._post(loaded, headers)
         except UrlNotAllowed:
             return Answer(status=None, error="url_not_allowed", ms=0)
         finally:
             self._lanes.leave(loaded.receiver, loaded.token, time.monotonic() - started)
+
+    async def _post(self, loaded: Attempt, headers: dict[str, str]) -> Answer:
+        about: tracing.Attributes = {
+            "http.request.method": "POST",
+            "server.address": httpx.URL(loaded.url).host,
+            "contactship.delivery_id": loaded.delivery_id,
+            "contactship.attempt": loaded.number,
+        }
+        with tracing.span("deliver webhook", "client", about) as span:
+            trail = dict(loaded.trail)
+            if here := tracing.current_traceparent():
+                trail["traceparent"] = here
+            answer = await self._client.post(loaded.url, loaded.body.encode(), {**trail, **headers})
+            span.note({"http.response.status_code": answer.status})
+            if answer.error is not None:
+                span.fail(answer.error)
+            return answer
 
     async def record(
         self, uow: UnitOfWork, payload: DeliverOutbound, task: ClaimedTask, loaded: Attempt, result: Answer
@@ -181,6 +201,11 @@ def _keys(endpoint: WebhookEndpoint, overlap: bool | None) -> tuple[bytes, ...]:
     """The newest first; the one before it as long as both are good."""
     secrets = [endpoint.secret, *([endpoint.previous_secret] if overlap and endpoint.previous_secret else [])]
     return tuple(key_of(secret) for secret in secrets)
+
+
+def _trail(task: ClaimedTask) -> dict[str, str]:
+    trail = {"x-request-id": task.correlation_id, "traceparent": task.traceparent}
+    return {name: value for name, value in trail.items() if value}
 
 
 async def _tell_endpoint(uow: UnitOfWork, loaded: Attempt, result: Answer) -> bool:

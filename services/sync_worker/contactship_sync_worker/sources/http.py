@@ -13,6 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from contactship_common import tracing
 from contactship_common.settings import SyncSettings
 from contactship_common.tasks.outcomes import Permanent, RetryLater
 
@@ -113,10 +114,12 @@ class SourceHttp:
     async def _get(self, url: httpx.URL, headers: dict[str, str]) -> bytes:
         """One try."""
         try:
-            async with asyncio.timeout(self._settings.sync_timeout):
-                async with self._client.stream("GET", url, headers=headers) as answer:
-                    _check(answer)
-                    return await self._read(answer)
+            with tracing.span("GET", "client", {"http.request.method": "GET", "server.address": url.host}) as span:
+                async with asyncio.timeout(self._settings.sync_timeout):
+                    async with self._client.stream("GET", url, headers=headers) as answer:
+                        span.note({"http.response.status_code": answer.status_code})
+                        _check(answer)
+                        return await self._read(answer)
         except (TimeoutError, httpx.TimeoutException):
             raise _TryAgain("source_timeout", "the source did not answer in time") from None
         except httpx.TransportError as error:
