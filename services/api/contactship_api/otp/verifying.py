@@ -56,7 +56,6 @@ async def verify(uow: UnitOfWork, settings: ContactCenterSettings, body: OtpVeri
     right = hmac.compare_digest(expected.encode(), body.otp.encode())
     now: datetime = (await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
     if challenge is None:
-        await limits.give_back()
         uow.audit("otp.refused", "otp", code=OtpNotFound.code)
         raise OtpNotFound
     nothing_to_judge = _ended(challenge) or (OtpExpired() if challenge.expires_at <= now else None)
@@ -68,10 +67,9 @@ async def verify(uow: UnitOfWork, settings: ContactCenterSettings, body: OtpVeri
         uow.audit("otp.refused", "otp", challenge.id, code=nothing_to_judge.code)
         raise nothing_to_judge
     if not right:
-        challenge.updated_at = now
         locks = guess is not None and guess >= settings.otp_max_attempts
         if locks:
-            challenge.status = OtpStatus.LOCKED
+            challenge.status, challenge.updated_at = OtpStatus.LOCKED, now
             await interactions.end(uow, challenge.interaction_id, InteractionStatus.FAILED)
         uow.audit("otp.refused", "otp", challenge.id, code=OtpInvalid.code, locked=locks)
         raise OtpInvalid
