@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import pytest
 from api_testkit import Api, Sql
 
 from contactship_common.models.base import new_id
@@ -51,7 +52,8 @@ async def test_a_delivery_that_is_cancelled_has_failed(api: Api, sql: Sql) -> No
     assert row["finished_at"] is not None
 
 
-async def test_deleting_a_meeting_tells_those_who_wait_for_its_classification(api: Api, sql: Sql) -> None:
+@pytest.mark.parametrize("deleted", ["meetings/{meeting}", "clients/{client}?cascade=true"])
+async def test_deleting_a_meeting_tells_those_who_wait_for_its_classification(api: Api, sql: Sql, deleted: str) -> None:
     client = (await api.post("/api/v1/clients", json={"name": "Ana", "email": "ana@example.com"})).json()
     seller = (await api.post("/api/v1/sellers", json={"name": "Toro", "email": "toro@example.com"})).json()
     body = {"clientId": client["id"], "sellerId": seller["id"], "meetingAt": "2024-03-15T15:00:00Z"}
@@ -60,5 +62,6 @@ async def test_deleting_a_meeting_tells_those_who_wait_for_its_classification(ap
         task = uow.enqueue(ClassifyMeeting(meeting_id=UUID(meeting["id"])))
         await uow.flush()
         await callbacks.want(uow, task.id, URL)
-    assert (await api.delete(f"/api/v1/meetings/{meeting['id']}")).status_code == 204
+    path = "/api/v1/" + deleted.format(meeting=meeting["id"], client=client["id"])
+    assert (await api.delete(path)).status_code == 204
     assert (await delivery(sql))["event_type"] == "task.cancelled"

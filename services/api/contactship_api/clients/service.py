@@ -16,6 +16,7 @@ from contactship_common.errors import ClientEmailTaken, ClientHasMeetings, Clien
 from contactship_common.leads import parse_phone
 from contactship_common.models import Client, Meeting, Task, TaskStatus
 from contactship_common.models.base import new_id
+from contactship_common.outbound import callbacks
 from contactship_common.tasks import store
 from contactship_common.uow import UnitOfWork
 
@@ -87,7 +88,9 @@ async def delete(uow: UnitOfWork, client_id: UUID, *, cascade: bool, if_match: s
             col(Task.subject_id).in_(of_client), col(Task.status) == TaskStatus.QUEUED
         )
         task_ids = list((await uow.session.execute(queued)).scalars())
-        uow.task_ended(*await store.cancel(uow.session, task_ids))
+        cancelled = await store.cancel(uow.session, task_ids)
+        uow.task_ended(*cancelled)
+        await callbacks.publish(uow, cancelled)
     await uow.session.execute(sa.delete(Client).where(col(Client.id) == client_id))
     uow.audit("client.delete", "client", client_id, meetings=meetings)
 
