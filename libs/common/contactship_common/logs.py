@@ -1,16 +1,20 @@
 """structlog, set up once a process: JSON outside development, readable lines in it.
 
-Event names are `noun.verb`; fields never carry bodies, tokens, codes, e-mails or phone numbers. The correlation id of
-a request travels in a context variable through tasks to workers, so one id finds everything.
+Event names are `noun.verb`; fields never carry bodies, tokens, codes, e-mails or phone numbers, and what libraries and
+exceptions say is masked. The correlation id of a request travels in a context variable through tasks to workers, so
+one id finds everything.
 """
 
 import logging
+import re
 import sys
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 import psycopg
 import structlog
 
+from contactship_common.masking import mask_data, mask_pii
 from contactship_common.settings.core import CoreSettings, Environment, ignored_names_set
 
 
@@ -33,6 +37,27 @@ def without_rows(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str,
     return event
 
 
+_NEVER_PERSONAL = frozenset({"timestamp", "level", "process", "request_id", "traceparent", "method", "route"})
+_ROW_ID = re.compile(r"(?:[a-z_]{1,20}:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+def without_personal_data(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Mask the texts of an event: ours carry no personal data on purpose, libraries and exceptions say anything."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            if name not in _NEVER_PERSONAL and not _ROW_ID.fullmatch(value):
+                event[name] = mask_pii(value)
+        elif isinstance(value, dict | list):
+            event[name] = mask_data(value, name)
+    return event
+
+
+def _masked_traceback(out: TextIO, error: Any) -> None:
+    told = StringIO()
+    structlog.dev.plain_traceback(told, error)
+    out.write(mask_pii(told.getvalue()))
+
+
 def configure_logging(settings: CoreSettings, process: str) -> None:
     """Send structlog and the standard library's logging to stderr in one format."""
 
@@ -49,12 +74,14 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
     ]
     readable = settings.environment is Environment.DEVELOPMENT
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_masked_traceback)
         if readable
         else structlog.processors.JSONRenderer()
     )
     tail: list[Any] = (
-        [without_rows, renderer] if readable else [without_rows, structlog.processors.format_exc_info, renderer]
+        [without_rows, without_personal_data, renderer]
+        if readable
+        else [without_rows, structlog.processors.format_exc_info, without_personal_data, renderer]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

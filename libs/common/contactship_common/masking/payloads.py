@@ -31,11 +31,15 @@ _TIMES = {
 _ONLY_NUMBER = re.compile(r"[+＋()\d][\d\s()+./\u2010-\u2015-]{5,30}")
 _LOOKS_LIKE_A_TIME = re.compile(r"\d{4}-\d\d-\d\d")
 _ONLY_CODE = re.compile(r"\s*\d(?:[ -]?\d){3,9}\s*")
+_DEEPEST = 100
 _LARGEST_SMALL = 10**8  # whole numbers below are counts, amounts and sizes
 
 
-def mask_data(value: Any, name: str = "") -> Any:
-    """JSON with everything personal in it masked; `name` of the field that it is the value of."""
+def mask_data(value: Any, name: str = "", _depth: int = 0) -> Any:
+    """JSON with everything personal in it masked; `name` of the field that it is the value of. What is nested deeper
+    than anything that is meant to be read is not shown at all."""
+    if _depth > _DEEPEST:
+        return "***"
     if isinstance(value, str):
         return _text(value, name)
     if isinstance(value, bool) or value is None:
@@ -48,10 +52,10 @@ def mask_data(value: Any, name: str = "") -> Any:
             shown = mask_pii(key)
             while shown in out:  # two numbers that end alike
                 shown += "'"
-            out[shown] = mask_data(item, key)
+            out[shown] = mask_data(item, key, _depth + 1)
         return out
     if isinstance(value, list):
-        return [mask_data(item, name) for item in value]
+        return [mask_data(item, name, _depth + 1) for item in value]
     return value
 
 

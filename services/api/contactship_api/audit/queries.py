@@ -1,7 +1,6 @@
-"""Reads of the audit log; phones and e-mails in it are masked for everybody."""
+"""Reads of the audit log; personal data in it are masked for everybody, unless revealed."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,37 +9,28 @@ from sqlmodel import col
 
 from contactship_api.audit.schemas import AuditOut
 from contactship_api.http.paging import decode_cursor, encode_cursor
-from contactship_common.masking import mask_pii
+from contactship_api.http.personal_data import PersonalData
 from contactship_common.models import AuditLog
 
 
-def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return mask_pii(value)
-    if isinstance(value, dict):
-        return {key: _masked(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item) for item in value]
-    return value
-
-
-def shown(row: AuditLog) -> AuditOut:
+def shown(row: AuditLog, personal: PersonalData) -> AuditOut:
     return AuditOut(
         id=row.id,
         actor=row.actor,
         action=row.action,
         entity_type=row.entity_type,
-        entity_id=row.entity_id,
+        entity_id=personal.text(row.entity_id),
         ip=row.ip,
-        user_agent=row.user_agent,
+        user_agent=personal.text(row.user_agent),
         request_id=row.request_id,
-        metadata=_masked(row.data),
+        metadata=personal.data(row.data),
         created_at=row.created_at,
     )
 
 
 async def page(
     session: AsyncSession,
+    personal: PersonalData,
     *,
     actor: str | None,
     action: str | None,
@@ -65,4 +55,4 @@ async def page(
         statement = statement.where(col(AuditLog.id) < UUID(decode_cursor("audit", cursor, 1)[0]))
     rows = list((await session.execute(statement.order_by(col(AuditLog.id).desc()).limit(limit + 1))).scalars())
     following = encode_cursor("audit", str(rows[limit - 1].id)) if len(rows) > limit else None
-    return [shown(row) for row in rows[:limit]], following
+    return [shown(row, personal) for row in rows[:limit]], following

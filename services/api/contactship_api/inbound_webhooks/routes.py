@@ -11,6 +11,7 @@ from contactship_api.access.requires import Admin
 from contactship_api.deps import IdempotentUow, Reading, TheGateway, Uow
 from contactship_api.gateway import Gateway
 from contactship_api.http.paging import Cursor, CursorLimit
+from contactship_api.http.personal_data import PII_PROBLEMS, Personal
 from contactship_api.http.problems import BadCursor, PayloadTooLarge
 from contactship_api.http.route import any_query, api_router, count, public, raises, streams_body, unlimited
 from contactship_api.http.schemas import CursorMeta
@@ -135,31 +136,32 @@ async def twilio_sms_inbound(request: Request, gateway: TheGateway, uow: Uow) ->
 
 
 @router.get("/inbox", response_model=InboxPage)
-@raises(BadCursor)
+@raises(BadCursor, *PII_PROBLEMS)
 async def list_inbox(
     who: Admin,
+    personal: Personal,
     session: Reading,
-    gateway: TheGateway,
     handled: Annotated[bool | None, Query(description="`false`: what waits or was not understood.")] = None,
     provider: Literal["elevenlabs", "builderbot", "twilio"] | None = None,
     limit: CursorLimit = 20,
     cursor: Cursor = None,
 ) -> InboxPage:
     """Webhooks as they came in, newest first."""
-    masked = gateway.contact_center.pii_masking_enabled
     rows, following = await queries.page(
-        session, handled=handled, provider=provider, limit=limit, cursor=cursor, masked=masked
+        session, handled=handled, provider=provider, limit=limit, cursor=cursor, masked=not personal.clear
     )
+    personal.shows("webhook", [row.id for row in rows])
     return InboxPage(data=rows, meta=CursorMeta(next_cursor=following, has_next_page=following is not None))
 
 
 @router.get("/inbox/{inbox_id}", response_model=InboxEntryOut)
-@raises(InboxEntryNotFound)
-async def get_inbox_entry(inbox_id: UUID, who: Admin, session: Reading, gateway: TheGateway) -> InboxEntryOut:
+@raises(InboxEntryNotFound, *PII_PROBLEMS)
+async def get_inbox_entry(inbox_id: UUID, who: Admin, personal: Personal, session: Reading) -> InboxEntryOut:
     """One webhook as it came in, and why it is not handled."""
-    found = await queries.find(session, inbox_id, masked=gateway.contact_center.pii_masking_enabled)
+    found = await queries.find(session, inbox_id, masked=not personal.clear)
     if found is None:
         raise InboxEntryNotFound
+    personal.shows("webhook", [inbox_id])
     return found
 
 
