@@ -107,8 +107,9 @@ class CoreSettings(SettingsGroup):
         "",
         "BROKER_URL",
         "CELERY_BROKER_URL",
-        about="Where Dramatiq rings. Empty: built from BULLMQ_REDIS_*, else the same Redis.",
-        danger="Needs `noeviction`; a Redis that evicts may serve the cache only.",
+        about="Where Dramatiq rings: `redis://`, `rediss://`, `amqp://` or `amqps://` (RabbitMQ). "
+        "Empty: built from BULLMQ_REDIS_*, else the same Redis.",
+        danger="A Redis needs `noeviction`; one that evicts may serve the cache only.",
         secret=True,
     )
     bullmq_redis_host: str = setting("", "BULLMQ_REDIS_HOST", about="Older name for the broker's Redis.")
