@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
@@ -40,7 +41,9 @@ async def take_in(
     is a duplicate.
     """
     uow.context = replace(uow.context, actor=f"provider:{provider}")
-    each = {piece.stored_key: (new_id(), piece.body) for piece in pieces}
+    each: dict[str, tuple[UUID, bytes]] = {}
+    for piece in pieces:
+        each.setdefault(piece.stored_key, (new_id(), piece.body))
     if not each:
         return False
     for inbox_id, _ in each.values():
