@@ -19,6 +19,44 @@ from contactship_common.tasks.store import TaskRef
 from contactship_common.uow import UnitOfWork
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a meeting has: a transcript, a classification of it as it is, an open task, and one that runs since before
+    the transcript changed."""
+
+    has_transcript: bool
+    fresh: bool
+    has_task: bool
+    runs_outdated: bool
+
+    def is_due(self, *, force: bool) -> bool:
+        return force or not self.fresh or self.has_task
+
+
+async def _states(uow: UnitOfWork, who: Principal, meeting_ids: list[UUID]) -> dict[UUID, _State]:
+    """Those of these meetings that are there and may be seen."""
+    if not who.may(Scope.MEETINGS_READ):
+        return {}
+    runs_outdated = sa.and_(
+        col(Task.status) == TaskStatus.RUNNING, col(Meeting.transcript_changed_at) > col(Task.claimed_at)
+    )
+    # At most one task holds the slot, and only while it waits or runs.
+    slot = sa.func.concat(f"{ClassifyMeeting.KIND}:", col(Meeting.id))
+    statement = (
+        sa.select(
+            col(Meeting.id),
+            col(Meeting.transcript).is_not(None),
+            is_fresh(),
+            col(Task.id).is_not(None),
+            sa.func.coalesce(runs_outdated, sa.false()),
+        )
+        .select_from(Meeting)
+        .outerjoin(Task, col(Task.slot) == slot)
+        .where(col(Meeting.id).in_(meeting_ids))
+    )
+    return {meeting_id: _State(*state) for meeting_id, *state in await uow.session.execute(statement)}
+
+
 async def request(uow: UnitOfWork, who: Principal, meeting_id: UUID, *, force: bool) -> TaskRef | None:
     """The task that will classify the meeting: a new one, or the one that waits or runs already. None: its
     classification is of the transcript as it is.
@@ -26,34 +64,15 @@ async def request(uow: UnitOfWork, who: Principal, meeting_id: UUID, *, force: b
     Raises:
         MeetingNotFound, MeetingWithoutTranscript
     """
-    # At most one task holds the slot, and only while it waits or runs.
-    statement = (
-        sa.select(
-            col(Meeting.transcript).is_not(None),
-            is_fresh(),
-            col(Meeting.transcript_changed_at),
-            col(Task.status),
-            col(Task.claimed_at),
-        )
-        .select_from(Meeting)
-        .outerjoin(Task, col(Task.slot) == ClassifyMeeting(meeting_id=meeting_id).slot())
-        .where(col(Meeting.id) == meeting_id)
-    )
-    row = (await uow.session.execute(statement)).first() if who.may(Scope.MEETINGS_READ) else None
-    if row is None:
+    found = await _states(uow, who, [meeting_id])
+    if meeting_id not in found:
         raise MeetingNotFound
-    has_transcript, fresh, changed_at, task_status, claimed_at = row
-    if not has_transcript:
+    state = found[meeting_id]
+    if not state.has_transcript:
         raise MeetingWithoutTranscript
-    if fresh and task_status is None and not force:
+    if not state.is_due(force=force):
         return None
-    changed_meanwhile = (
-        task_status == TaskStatus.RUNNING
-        and changed_at is not None
-        and claimed_at is not None
-        and changed_at > claimed_at
-    )
-    ref = uow.enqueue(ClassifyMeeting(meeting_id=meeting_id, force=force), rerun=force or changed_meanwhile)
+    ref = uow.enqueue(ClassifyMeeting(meeting_id=meeting_id, force=force), rerun=force or state.runs_outdated)
     await uow.flush()
     return ref
 
@@ -72,27 +91,21 @@ class AcceptedBatch:
 async def request_many(uow: UnitOfWork, who: Principal, meeting_ids: list[UUID], *, force: bool) -> AcceptedBatch:
     """A batch over those of these meetings that need it; a task that waits or runs already is taken into it."""
     wanted = list(dict.fromkeys(meeting_ids))
-    slot = sa.func.concat(f"{ClassifyMeeting.KIND}:", col(Meeting.id))
-    statement = (
-        sa.select(col(Meeting.id), col(Meeting.transcript).is_not(None), is_fresh(), col(Task.id))
-        .select_from(Meeting)
-        .outerjoin(Task, col(Task.slot) == slot)
-        .where(col(Meeting.id).in_(wanted))
-    )
-    rows = await uow.session.execute(statement) if who.may(Scope.MEETINGS_READ) else ()
-    found = {row[0]: row[1:] for row in rows}
-    with_transcript = [m for m in wanted if m in found and found[m][0]]
-    due = [m for m in with_transcript if force or not found[m][1] or found[m][2] is not None]
+    found = await _states(uow, who, wanted)
+    with_transcript = [m for m in wanted if m in found and found[m].has_transcript]
+    due = [m for m in with_transcript if found[m].is_due(force=force)]
     batch = Batch(kind=ClassifyMeeting.KIND, requested_by=uow.context.actor)
     uow.session.add(batch)
-    refs = {m: uow.enqueue(ClassifyMeeting(meeting_id=m, force=force), rerun=force) for m in due}
+    refs = {
+        m: uow.enqueue(ClassifyMeeting(meeting_id=m, force=force), rerun=force or found[m].runs_outdated) for m in due
+    }
     await uow.flush()
     await add_to_batch(uow.session, batch.id, list(refs.values()))
     return AcceptedBatch(
         id=batch.id,
         tasks={m: ref.id for m, ref in refs.items()},
         already_classified=[m for m in with_transcript if m not in refs],
-        without_transcript=[m for m in wanted if m in found and not found[m][0]],
+        without_transcript=[m for m in wanted if m in found and not found[m].has_transcript],
         not_found=[m for m in wanted if m not in found],
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from api_testkit import Api, MakeApi, Sql, assert_problem, start_task
-from classification_testkit import classify, make_meeting, make_meetings
+from classification_testkit import change_transcript, classify, make_meeting, make_meetings
 
 from contactship_common.models.base import new_id
 from contactship_common.tasks import store
@@ -58,6 +58,19 @@ async def test_progress_adds_up_at_every_moment(api: Api, sql: Sql) -> None:
         await look()
     assert seen[0] == (0, 0, 4, 0, "processing")
     assert seen[-1] == (2, 2, 0, 1, "completed")
+
+
+async def test_a_transcript_that_changes_while_it_runs_is_classified_once_more(api: Api, sql: Sql) -> None:
+    changed, same = await make_meetings(api, 2)
+    started = {}
+    for meeting_id in (changed, same):
+        started[meeting_id] = (await api.post(f"/api/v1/workers/classify/{meeting_id}")).json()["taskId"]
+        await start_task(api, started[meeting_id])
+    await change_transcript(api, changed)
+    body = (await api.post(BATCH, json={"meetingIds": [changed, same]})).json()
+    assert body["queuedTasks"] == list(started.values())
+    [again] = await sql("SELECT subject_id::text AS id FROM tasks WHERE rerun")
+    assert again["id"] == changed
 
 
 async def test_an_unknown_batch_is_404(api: Api) -> None:
