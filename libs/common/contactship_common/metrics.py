@@ -22,6 +22,13 @@ DISPATCHED = Counter("contactship_dispatcher_tasks_total", "Tasks the dispatcher
 DISPATCHER_LAG = Gauge("contactship_dispatcher_lag_seconds", "How long the oldest due task of all queues has waited")
 QUEUE_DEPTH = Gauge("contactship_queue_depth", "Tasks due and waiting", ["queue"])
 QUEUE_OLDEST = Gauge("contactship_queue_oldest_seconds", "How long the oldest due task has waited", ["queue"])
+LIVE_WORKERS = Gauge("contactship_live_workers", "Worker processes heard of in the last 30 s", ["queue"])
+INBOX_WAITING = Gauge("contactship_inbox_waiting", "Stored webhooks whose effects have not been recorded")
+INBOX_FAILED = Gauge("contactship_inbox_failed", "Those of them that could not be understood and wait for a replay")
+INBOX_OLDEST = Gauge("contactship_inbox_oldest_seconds", "How long the oldest of the others has waited")
+DATABASE_UP = Gauge("contactship_database_up", "1 if the scheduler's last question to PostgreSQL was answered")
+REDIS_UP = Gauge("contactship_redis_up", "1 if the scheduler's last ping to Redis was answered")
+BROKER_UP = Gauge("contactship_broker_up", "1 if the broker told the dispatcher its queue lengths at the last tick")
 CACHE = Counter("contactship_cache_reads_total", "Cached reads", ["result"])
 CACHE_FORGET_FAILED = Counter(
     "contactship_cache_forget_failed_total",
@@ -36,6 +43,9 @@ AI_BUDGET_REACHED = Gauge(
     "contactship_ai_budget_reached", "1 while today's AI_DAILY_BUDGET_USD is used up and paid calls wait"
 )
 AI_BUDGET_HELD = Counter("contactship_ai_budget_held_total", "Calls to paid models not made for want of budget")
+AI_CIRCUIT_OPEN = Gauge(
+    "contactship_ai_circuit_open", "1 while a provider is not asked because it failed or refused our key", ["provider"]
+)
 OUTBOUND = Counter(
     "contactship_outbound_attempts_total",
     "Attempts to deliver callbacks and outbound webhooks: delivered, will be tried again, given up",

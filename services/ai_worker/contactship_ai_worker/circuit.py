@@ -11,6 +11,8 @@ from typing import Literal
 
 import structlog
 
+from contactship_common import metrics
+
 log = structlog.get_logger()
 
 State = Literal["closed", "open", "half_open"]
@@ -35,6 +37,7 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._trial = False
         self._alerted = ""
+        metrics.AI_CIRCUIT_OPEN.labels(provider).set(0)
 
     @property
     def state(self) -> State:
@@ -101,6 +104,7 @@ class CircuitBreaker:
         self._open_until = self._clock() + seconds
         self._trial = False
         self._period += 1
+        metrics.AI_CIRCUIT_OPEN.labels(self._provider).set(1)
 
     def _close(self) -> None:
         if self._open_until is not None:
@@ -108,5 +112,6 @@ class CircuitBreaker:
             self._open_until = None
             self._failures = 0
             self._period += 1
+            metrics.AI_CIRCUIT_OPEN.labels(self._provider).set(0)
         self._trial = False
         self._alerted = ""

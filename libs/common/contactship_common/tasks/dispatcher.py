@@ -79,8 +79,10 @@ class Dispatcher:
                 waiting = await asyncio.to_thread(messages_waiting, self.runtime.broker, queue)
             except Exception as error:  # whatever the broker's client raises, nobody can be rung now
                 metrics.RINGS.labels(queue, "failed").inc()
+                metrics.BROKER_UP.set(0)
                 log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
                 break
+            metrics.BROKER_UP.set(1)
             rung += await self._ring_due(queue, waiting)
         return len(rung)
 
