@@ -29,7 +29,7 @@ def configure(process: str, settings: TelemetrySettings, *, environment: str) ->
     """
     if not settings.sentry_dsn:
         return
-    # Imported when used: other processes are spared its memory and its third of a second.
+    # Imported when used: processes that do not report are spared 5 MiB and a third of a second.
     import sentry_sdk
     from sentry_sdk.utils import BadDsn
 
@@ -42,12 +42,9 @@ def configure(process: str, settings: TelemetrySettings, *, environment: str) ->
             default_integrations=False,
             auto_enabling_integrations=False,
             auto_session_tracking=False,
-            send_default_pii=False,
             include_local_variables=False,
-            max_request_body_size="never",
             max_breadcrumbs=0,
             send_client_reports=False,
-            enable_tracing=False,
             before_send=strip,
         )
     except BadDsn as error:
