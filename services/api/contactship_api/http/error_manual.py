@@ -37,6 +37,7 @@ WHAT_TO_DO: dict[str, str] = {
     "client_has_meetings": "Delete with `?cascade=true`, or keep the client.",
     "client_not_found": _LIST,
     "columns_missing": "Add the columns that `missing` names to the first line.",
+    "columns_repeated": "Rename or leave out all but one of the columns that `repeated` names.",
     "concurrent_change": "Send the request again.",
     "conflict": "Read what is there; the same thing exists already.",
     "conversation_already_open": "Use the open conversation, or close it first.",

@@ -35,5 +35,14 @@ class ColumnsMissing(Unprocessable):
         super().__init__(missing=missing or [])
 
 
+class ColumnsRepeated(Unprocessable):
+    """Names the columns in `repeated`."""
+
+    code, title = "columns_repeated", "The file's first line names a column twice"
+
+    def __init__(self, repeated: list[str] | None = None) -> None:
+        super().__init__(repeated=repeated or [])
+
+
 class TooManyRows(Unprocessable):
     code, title = "too_many_rows", "A file may have 5,000 rows"

@@ -12,6 +12,7 @@ from contactship_api.http.route import api_router, raises, streams_body
 from contactship_api.seeds import rows, service
 from contactship_api.seeds.errors import (
     ColumnsMissing,
+    ColumnsRepeated,
     FileMissing,
     MalformedUpload,
     NotMultipart,
@@ -72,6 +73,7 @@ _FORM: dict[str, Any] = {
     LineTooLong,
     NoRows,
     ColumnsMissing,
+    ColumnsRepeated,
     TooManyRows,
 )
 async def populate(request: Request, who: Admin, uow: Uow) -> Response:

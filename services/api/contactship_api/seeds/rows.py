@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from contactship_api.seeds.errors import ColumnsMissing, TooManyRows
+from contactship_api.seeds.errors import ColumnsMissing, ColumnsRepeated, TooManyRows
 from contactship_api.seeds.schemas import RowProblem
 from contactship_common.demo import demo
 from contactship_common.lead_csv.encoding import EncodingScan
@@ -76,7 +76,8 @@ def read_csv(content: bytes) -> tuple[list[SeedRow], list[RowProblem]]:
     """The rows of a file and what is wrong with the others. Takes a moment of CPU for a large file.
 
     Raises:
-        FileEmpty, NoRows, NotCsv, EncodingUnknown, LineTooLong, ColumnsMissing, TooManyRows
+        FileEmpty, NoRows, NotCsv, EncodingUnknown, LineTooLong, ColumnsMissing, ColumnsRepeated,
+        TooManyRows
     """
     scan = EncodingScan()
     scan.feed(content)
@@ -88,6 +89,8 @@ def read_csv(content: bytes) -> tuple[list[SeedRow], list[RowProblem]]:
     columns = [_BY_SPELLING.get(plain(cell)) for cell in header.cells or ()]
     if missing := [COLUMNS[name] for name in _NEEDED if name not in columns]:
         raise ColumnsMissing(missing)
+    if repeated := [COLUMNS[name] for name in COLUMNS if columns.count(name) > 1]:
+        raise ColumnsRepeated(repeated)
     rows: list[SeedRow] = []
     problems: list[RowProblem] = []
     for record in records:

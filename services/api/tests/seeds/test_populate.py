@@ -182,6 +182,7 @@ async def test_the_same_row_twice_in_a_file_is_one_meeting(api: Api) -> None:
         ("", "file_empty"),
         (HEADER, "no_rows"),
         ("Nombre,Fecha de la Reunion\nAna,2026-03-10", "columns_missing"),
+        (HEADER.replace("closed", "NOMBRE") + "\nAna,,,2026-03-10,Boa,Beto,Hola", "columns_repeated"),
         (b"PK\x03\x04zip", "not_csv"),
         (b"\xff\xfe\x00\x00a", "encoding_unknown"),
         (b"x" * 300_000, "line_too_long"),
@@ -195,6 +196,8 @@ async def test_a_file_that_cannot_be_used_is_422_and_changes_nothing(
     body = assert_problem(await upload(api, content), 422, code)
     if code == "columns_missing":
         assert body["missing"] == ["Vendedor asignado", "Transcripcion"]
+    if code == "columns_repeated":
+        assert body["repeated"] == ["Nombre"]
     assert (await counts(sql))["meetings"] == 0
 
 
