@@ -40,9 +40,13 @@ Tz = Annotated[
 SellerId = Annotated[UUID | None, Query(alias="sellerId", description="Only this seller's meetings.")]
 
 
+# Files beside the zones: this machine's own zone, and the one of a machine that was never told its place.
+_NO_PLACES = frozenset({"localtime", "Factory"})
+
+
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - _NO_PLACES
 
 
 def _invalid(name: str, message: str, code: str) -> Invalid:
