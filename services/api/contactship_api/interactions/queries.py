@@ -37,6 +37,7 @@ from contactship_common.models import (
     Message,
     OtpChallenge,
     Provider,
+    Role,
 )
 
 MOST_EVENTS = 200
@@ -45,9 +46,15 @@ LARGEST_PAYLOAD_BYTES = 256 * 1024  # as stored
 
 duration_sec = sa.func.coalesce(
     col(CallDetail.duration_sec),
-    sa.cast(
-        sa.func.greatest(sa.func.extract("epoch", col(Interaction.ended_at) - col(Interaction.started_at)), 0),
-        sa.Integer,
+    # Not `greatest` alone: it passes over NULL, and what has not ended would have taken 0 seconds.
+    sa.case(
+        (
+            col(Interaction.ended_at).is_not(None),
+            sa.cast(
+                sa.func.greatest(sa.func.extract("epoch", col(Interaction.ended_at) - col(Interaction.started_at)), 0),
+                sa.Integer,
+            ),
+        )
     ),
 )
 """Of `interactions` joined with `call_details`: the call's own, else from start to end. NULL: not ended."""
@@ -163,7 +170,7 @@ async def find(
     row = (await session.execute(shown_rows().where(col(Interaction.id) == interaction_id))).first()
     if row is None:
         raise InteractionNotFound
-    withheld = not await sees_messages(session, who, row.Interaction.conversation_id)
+    withheld = not await sees_messages(session, who, row.Interaction)
     events = await _events(session, interaction_id)
     messages = await _messages(session, who, interaction_id)
     return InteractionDetail(
@@ -181,11 +188,12 @@ async def find(
     )
 
 
-async def sees_messages(session: AsyncSession, who: Principal, conversation_id: UUID | None) -> bool:
-    """May the caller read this conversation? There is nothing to hide where there is none."""
-    if conversation_id is None:
-        return True
-    statement = sa.select(sees_conversation(who)).where(col(Conversation.id) == conversation_id)
+async def sees_messages(session: AsyncSession, who: Principal, interaction: Interaction) -> bool:
+    """May the caller read its conversation? A call has none, and hides nothing. Of another one without a conversation
+    nobody knows whose it was (its lead may have been deleted): agents do not see it."""
+    if interaction.conversation_id is None:
+        return interaction.channel == InteractionChannel.CALL or who.role != Role.SALES_AGENT
+    statement = sa.select(sees_conversation(who)).where(col(Conversation.id) == interaction.conversation_id)
     return bool((await session.execute(statement)).scalar_one_or_none())
 
 

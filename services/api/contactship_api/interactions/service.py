@@ -43,7 +43,7 @@ async def change(
     row = (await uow.session.execute(locked)).scalar_one_or_none()
     if row is None:
         raise InteractionNotFound
-    if not await queries.sees_messages(uow.session, who, row.conversation_id):
+    if not await queries.sees_messages(uow.session, who, row):
         raise InteractionNotYours
     given = body.model_dump(exclude_unset=True)
     changed = {name: value for name, value in given.items() if getattr(row, name) != value}

@@ -108,6 +108,11 @@ async def test_a_call_is_shown_with_everything_that_belongs_to_it(api: Api, sql:
     assert row.items() <= body.items()
 
 
+async def test_what_has_not_ended_has_no_duration_yet(api: Api, sql: Sql) -> None:
+    running, *_ = await conversation(api, sql, "hola")
+    assert (await shown(api, running))["durationSec"] is None
+
+
 async def test_a_code_in_an_answer_could_not_be_made_from_it(api: Api, sql: Sql) -> None:
     its = await interaction(sql, channel="SMS", intent="otp:LOGIN_2FA")
     await challenge(sql, its, nonce=b"\x01secret-nonce\x02")
@@ -140,6 +145,15 @@ async def test_agents_see_every_interaction_but_messages_only_of_their_conversat
     assert await listed(other) == [its]
     body = await shown(other, its)
     assert body["messages"] == []
+    assert body["messagesWithheld"]
+    assert "cuesta" not in str(body)
+
+
+async def test_what_was_written_in_a_deleted_conversation_is_not_shown_to_other_agents(api: Api, sql: Sql) -> None:
+    its, _, lead_id = await conversation(api, sql, "cuánto cuesta")
+    await event(sql, its, {"body": "cuánto cuesta"}, {"text": "cuánto cuesta"})
+    assert (await api.delete(f"/api/v1/leads/{lead_id}")).status_code == 204
+    body = await shown(await api.client_for("SALES_AGENT"), its)
     assert body["messagesWithheld"]
     assert "cuesta" not in str(body)
 
