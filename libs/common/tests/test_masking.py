@@ -54,6 +54,7 @@ def test_a_value_known_to_be_personal_is_hidden_whatever_it_looks_like() -> None
 
 PAYLOADS: list[tuple[Any, Any]] = [
     ({"from": 5491134567890}, {"from": "***7890"}),
+    ({"from": 5491134567890.0}, {"from": "***7890"}),
     ({"from": "12345678"}, {"from": "***5678"}),
     ({"caller": {"phoneNumber": "4567890"}}, {"caller": {"phoneNumber": "***7890"}}),
     ({"otp": 4829}, {"otp": "***"}),

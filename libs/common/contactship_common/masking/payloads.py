@@ -80,7 +80,8 @@ def _number(number: float, name: str) -> float | str:
     words = _words(name)
     if words & _IDENTITIES or (words & _CODES and not words & _OTHER_CODES and 0 <= number < 10**8):
         return "***"
-    if isinstance(number, int) and (number >= _LARGEST_SMALL or words & _PHONES) and not words & _TIMES:
-        shown = mask_phone(str(number))
+    is_whole = isinstance(number, int) or number.is_integer()  # some serialisers write every number as a float
+    if is_whole and (number >= _LARGEST_SMALL or words & _PHONES) and not words & _TIMES:
+        shown = mask_phone(str(int(number)))
         return number if shown == "***" else shown
     return number

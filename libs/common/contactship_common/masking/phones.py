@@ -16,6 +16,7 @@ _SHOWN = 4
 _FEWEST = 7
 _CARD_DIGITS = range(13, 20)
 
+_IN_FOURS = re.compile(rf"\d{{4}}([ {DASHES}])\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}([ {DASHES}])\d{{6}}\2\d{{5}}")
 _GROUPED_NUMBER = re.compile(r"\d{1,3}(?:\.\d{3}){2,}|\d{1,3}(?: \d{3}){2,}")
 _DECIMAL = re.compile(r"\d+\.\d+")
 _DOTTED = re.compile(r"\d+(?:\.\d+){2,}")
@@ -58,7 +59,7 @@ def _numbers(text: str) -> Iterator[tuple[int, int, str]]:
         if text[max(0, start - 3) : start] == "***" and (left := _LEFT_OVER.match(text, start)):
             position = left.end()
             continue
-        touching = plain_span(text, start, end)
+        touching = None if _is_written_as_card(text[start:end]) else plain_span(text, start, end)
         if touching and touching[0] > start:  # judge what stands before it, then go on behind it
             end = touching[0]
         elif touching:
@@ -122,6 +123,11 @@ def _card(number: str) -> str | None:
             if len(joined) in _CARD_DIGITS and joined[0] in "23456" and _luhn(joined):
                 return joined
     return None
+
+
+def _is_written_as_card(number: str) -> bool:
+    """Four by four, as on the card, and with its check digit: no order is numbered so, whatever word is before it."""
+    return _IN_FOURS.fullmatch(number) is not None and _card(number) is not None
 
 
 def _luhn(digits: str) -> bool:

@@ -111,6 +111,8 @@ HIDDEN: list[tuple[str, str, str]] = [
     ("la contraseña 123-456", "la contraseña ***", "123"),
     ("PIN 2024", "PIN ***", "2024"),
     ("cvv 0123", "cvv ***", "0123"),
+    ("el pedido 4111 1111 1111 1111", "el pedido ***1111", "4111"),
+    ("id: 3782-822463-10005", "id: ***0005", "3782"),
 ]  # fmt: skip
 
 READABLE: list[str] = [
