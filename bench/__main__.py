@@ -10,7 +10,7 @@ import structlog
 
 from bench.report import Options, Section, show, write
 
-SECTIONS = ("kpis", "conversations", "sockets")
+SECTIONS = ("kpis", "conversations", "sockets", "webhooks")
 """Modules of this package, in the order of RESULTS.md."""
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -4,17 +4,32 @@ from uuid import UUID
 
 import phonenumbers
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col
 
 from contactship_common.conversations.audience import EVERYBODY
 from contactship_common.leads import name_sort, parse_phone, search_text
-from contactship_common.models import Conversation, Lead, LeadEvent, LeadPhone, LeadSource, LeadStatus, Person
+from contactship_common.models import Lead, LeadEvent, LeadSource, LeadStatus, Person
 from contactship_common.models.base import new_id
 from contactship_common.outbound.payloads import publish_lead
 from contactship_common.uow import UnitOfWork
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 4242))")
+# Each index is walked by itself; of several leads the one with the newest activity.
+_LEAD = sa.text("""
+WITH these AS (
+    SELECT lead_id AS id FROM lead_phones WHERE phone_e164 = :phone
+     UNION
+    SELECT leads.id FROM leads JOIN persons ON persons.id = leads.person_id WHERE persons.phone_e164 = :phone)
+SELECT leads.id, EXISTS (SELECT 1 FROM lead_phones WHERE phone_e164 = :phone AND lead_id = leads.id) AS answers
+  FROM leads WHERE leads.id IN (SELECT id FROM these)
+ ORDER BY greatest((SELECT max(activity_at) FROM conversations WHERE lead_id = leads.id), leads.updated_at) DESC,
+          leads.id DESC
+ LIMIT 1
+   FOR KEY SHARE OF leads
+""")
+_ANSWER = sa.text("""
+INSERT INTO lead_phones (phone_e164, lead_id) VALUES (:phone, :lead_id)
+    ON CONFLICT (phone_e164) DO UPDATE SET lead_id = excluded.lead_id
+""")
 _LONGEST_NAME = 255
 _PEOPLE_HOSTS = ("s.whatsapp.net", "c.us")
 
@@ -66,39 +81,11 @@ async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = 
     """The lead with this number: of several, the one with the newest activity; else a new lead of source `webhook`,
     called what the provider says, else the last four digits."""
     await lock_phone(uow, phone_e164)
-    active_at = sa.func.coalesce(
-        sa.select(sa.func.max(col(Conversation.activity_at)))
-        .where(col(Conversation.lead_id) == col(Lead.id))
-        .scalar_subquery(),
-        col(Lead.updated_at),
-    )
-    answers = sa.select(col(LeadPhone.lead_id)).where(col(LeadPhone.phone_e164) == phone_e164)
-    has = (
-        sa.select(col(Lead.id))
-        .join(Person, col(Person.id) == col(Lead.person_id))
-        .where(col(Person.phone_e164) == phone_e164)
-    )
-    statement = (
-        sa.select(col(Lead.id))
-        .where(col(Lead.id).in_(answers.union(has)))
-        .order_by(sa.func.greatest(active_at, col(Lead.updated_at)).desc(), col(Lead.id).desc())
-        .limit(1)
-        # Kept from being deleted or merged away, and nothing more: posting locks a conversation first and then writes
-        # to its lead, and whoever holds a lead goes on to its conversation.
-        .with_for_update(of=Lead, read=True, key_share=True)
-    )
-    found = (await uow.session.execute(statement)).scalar_one_or_none()
-    if found is None:
-        found = await _make_lead(uow, phone_e164, name)
-    answering = insert(LeadPhone).values(phone_e164=phone_e164, lead_id=found)
-    await uow.session.execute(
-        answering.on_conflict_do_update(
-            index_elements=["phone_e164"],
-            set_={"lead_id": found},
-            where=col(LeadPhone.lead_id) != found,
-        )
-    )
-    return found
+    found = (await uow.session.execute(_LEAD, {"phone": phone_e164})).first()
+    lead_id: UUID = found.id if found is not None else await _make_lead(uow, phone_e164, name)
+    if found is None or not found.answers:
+        await uow.session.execute(_ANSWER, {"phone": phone_e164, "lead_id": lead_id})
+    return lead_id
 
 
 async def _make_lead(uow: UnitOfWork, phone_e164: str, name: str | None) -> UUID:

@@ -63,8 +63,11 @@ async def apply_call(
     if not await add_event(uow, entry, row):
         await handled(uow, entry)
         return {"interactionId": str(call.id), "duplicate": True}
-    state = fold(await _told(uow, call.id))
+    told = await _told(uow, call.id)
+    state = fold(told)
     theirs, values = _columns(state, region)
+    if before := [one for one in told if one.key != entry.key]:
+        values = _changed(values, _columns(fold(before), region)[1], is_over=call.status in ENDED_INTERACTIONS)
     lead_id: UUID | None = call.lead_id
     if lead_id is None and theirs is not None:
         lead_id = await lead_of_phone(uow, theirs, name=state["customer_name"])
@@ -117,6 +120,18 @@ def _columns(state: dict[str, Any], region: str) -> tuple[str | None, dict[str, 
         "outcome": state["outcome"],
         "intent": state["intent"],
         "updated_at": sa.func.clock_timestamp(),
+    }
+
+
+def _changed(values: dict[str, Any], before: dict[str, Any], *, is_over: bool) -> dict[str, Any]:
+    """What this event adds to those before it: all else stays, because somebody may have corrected it by hand. What
+    has ended, by hand too, stays ended."""
+    ends = values["status"] in ENDED_INTERACTIONS
+    kept = {"status", "ended_at"} if is_over and not ends else set[str]()
+    return {
+        name: value
+        for name, value in values.items()
+        if name == "updated_at" or (value != before[name] and name not in kept)
     }
 
 

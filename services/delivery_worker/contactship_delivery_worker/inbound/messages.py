@@ -10,9 +10,8 @@ from sqlmodel import col
 from contactship_common.contact_center import delivery_reports
 from contactship_common.contact_center.delivery_reports import Report
 from contactship_common.contact_center.events import IncomingMessage, OutgoingMessage, Text, Understood
-from contactship_common.contact_center.interactions import CHANNEL_OF, running_interaction
-from contactship_common.contact_center.phones import lead_of_phone
-from contactship_common.conversations.opening import open_conversation
+from contactship_common.contact_center.interactions import CHANNEL_OF
+from contactship_common.contact_center.phones import lock_phone
 from contactship_common.conversations.posting import NewMessage, post_message
 from contactship_common.errors import ConcurrentChange
 from contactship_common.models import (
@@ -28,8 +27,8 @@ from contactship_common.models import (
 )
 from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.inbound.entries import Entry, EventRow, handled
+from contactship_delivery_worker.inbound.threads import Place, threads
 
-_ROUNDS = 5
 ECHO_WINDOW = timedelta(minutes=10)
 """An echo of our own sending comes within this time, or is somebody's own message."""
 
@@ -38,10 +37,8 @@ async def apply_incoming(
     uow: UnitOfWork, entry: Entry, understood: Understood, event: IncomingMessage
 ) -> dict[str, Any]:
     """Append it to the open conversation of the lead with this number."""
-    lead_id = await lead_of_phone(uow, event.said.phone_e164, name=event.name)
-    return await _append(
-        uow, entry, understood, event.said, lead_id=lead_id, sender=SenderType.LEAD, our_number=event.our_number
-    )
+    place = _place(entry, event.said, Direction.INBOUND, name=event.name, our_number=event.our_number)
+    return await _append(uow, entry, understood, event.said, place)
 
 
 async def apply_outgoing(
@@ -49,18 +46,25 @@ async def apply_outgoing(
 ) -> dict[str, Any]:
     """Our own sending has arrived at the provider; or somebody wrote on the phone: then it is appended, and not sent
     again."""
-    lead_id = await lead_of_phone(uow, event.said.phone_e164)
+    # Two equal echoes at the same moment are about two sendings: one after the other.
+    await lock_phone(uow, event.said.phone_e164)
     delivery = await _sending_of(uow, entry, event.said)
     if delivery is None:
-        return await _append(uow, entry, understood, event.said, lead_id=lead_id, sender=SenderType.AGENT)
-    report = Report("sent", entry.told_by, event.said.message_id)
-    await delivery_reports.apply(uow, delivery.id, report)
+        return await _append(uow, entry, understood, event.said, _place(entry, event.said, Direction.OUTBOUND))
+    await delivery_reports.apply(uow, delivery.id, Report("sent", entry.told_by, event.said.message_id))
     row = None
     if delivery.interaction_id is not None:
         row = _row(delivery.interaction_id, entry, understood, event.said)
         row.normalized["deliveryId"] = str(delivery.id)
     await handled(uow, entry, row)
     return {"deliveryId": str(delivery.id), "echo": True}
+
+
+def _place(
+    entry: Entry, said: Text, direction: Direction, *, name: str | None = None, our_number: str | None = None
+) -> Place:
+    channel = Channel.SMS if entry.told_by is Provider.TWILIO else Channel.WHATSAPP
+    return Place(said.phone_e164, channel, entry.told_by, direction, name, our_number)
 
 
 def _row(interaction_id: UUID, entry: Entry, understood: Understood, said: Text) -> EventRow:
@@ -75,60 +79,43 @@ def _row(interaction_id: UUID, entry: Entry, understood: Understood, said: Text)
     return EventRow(interaction_id, kind, said.message_id, understood.raw, normalized, said.sent_at)
 
 
-async def _append(
-    uow: UnitOfWork,
-    entry: Entry,
-    understood: Understood,
-    said: Text,
-    *,
-    lead_id: UUID,
-    sender: SenderType,
-    our_number: str | None = None,
-) -> dict[str, Any]:
-    known = await _known(uow, entry.told_by, said.message_id)
-    if known is not None:
-        await handled(uow, entry)
-        return {"messageId": str(known), "duplicate": True}
-    channel = Channel.SMS if entry.told_by is Provider.TWILIO else Channel.WHATSAPP
+async def _append(uow: UnitOfWork, entry: Entry, understood: Understood, said: Text, place: Place) -> dict[str, Any]:
+    theirs = place.direction is Direction.INBOUND
     new = NewMessage(
-        sender,
+        SenderType.LEAD if theirs else SenderType.AGENT,
         said.text,
         said.content_type,
         said.media_url,
-        status=MessageStatus.SENT if sender is SenderType.AGENT else None,
+        status=None if theirs else MessageStatus.SENT,
         provider=entry.told_by,
         provider_message_id=said.message_id,
         sent_at=said.sent_at,
     )
-    for _ in range(_ROUNDS):
-        conversation_id, _new = await open_conversation(uow, lead_id, channel)
-        interaction_id = await running_interaction(
-            uow,
-            conversation_id,
-            channel=CHANNEL_OF[channel],
-            direction=Direction.INBOUND if sender is SenderType.LEAD else Direction.OUTBOUND,
-            provider=entry.told_by,
-            lead_id=lead_id,
-            customer_phone=said.phone_e164,
-            our_number=our_number,
-        )
-        posted = await post_message(uow, conversation_id, new)
+    async for thread in threads(uow, place):
+        known = await _known(uow, entry.told_by, said.message_id)
+        if known is not None:
+            await handled(uow, entry)
+            return {"messageId": str(known), "duplicate": True}
+        posted = await post_message(uow, thread.conversation_id, new)
         if posted is not None:
-            break
-    else:
-        raise ConcurrentChange
-    await handled(uow, entry, _row(interaction_id, entry, understood, said))
-    return {"messageId": str(posted.message.id), "conversationId": str(conversation_id), "leadId": str(lead_id)}
+            await handled(uow, entry, _row(thread.interaction_id, entry, understood, said))
+            return {
+                "messageId": str(posted.message.id),
+                "conversationId": str(thread.conversation_id),
+                "leadId": str(thread.lead_id),
+            }
+    raise ConcurrentChange
+
+
+_KNOWN = sa.text("SELECT id FROM messages WHERE provider = :provider AND provider_message_id = :message_id")
 
 
 async def _known(uow: UnitOfWork, provider: Provider, message_id: str | None) -> UUID | None:
     """Nobody adds the same message meanwhile: its number is locked."""
     if message_id is None:
         return None
-    statement = sa.select(col(Message.id)).where(
-        col(Message.provider) == provider, col(Message.provider_message_id) == message_id
-    )
-    found: UUID | None = (await uow.session.execute(statement)).scalar_one_or_none()
+    asked = {"provider": str(provider), "message_id": message_id}
+    found: UUID | None = (await uow.session.execute(_KNOWN, asked)).scalar_one_or_none()
     return found
 
 

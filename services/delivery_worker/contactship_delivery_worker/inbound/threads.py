@@ -1,0 +1,86 @@
+"""Where a message belongs: the open conversation of the lead with its number, and its running interaction."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from contactship_common.contact_center.interactions import CHANNEL_OF, running_interaction
+from contactship_common.contact_center.phones import lead_of_phone, lock_phone
+from contactship_common.conversations.opening import open_conversation
+from contactship_common.models import Channel, Direction, Provider
+from contactship_common.uow import UnitOfWork
+
+_ROUNDS = 5
+
+# One look for what nearly every message finds: its lead (of several, the one with the newest activity), conversation
+# and interaction, and whether the message itself is there already.
+_LOOK = sa.text("""
+WITH these AS (
+    SELECT lead_id AS id FROM lead_phones WHERE phone_e164 = :phone
+     UNION
+    SELECT leads.id FROM leads JOIN persons ON persons.id = leads.person_id WHERE persons.phone_e164 = :phone)
+SELECT leads.id AS lead_id, conversations.id AS conversation_id, interactions.id AS interaction_id,
+       EXISTS (SELECT 1 FROM lead_phones WHERE phone_e164 = :phone AND lead_id = leads.id) AS answers
+  FROM leads
+  LEFT JOIN conversations ON conversations.lead_id = leads.id AND conversations.channel = :channel
+                         AND conversations.status IN ('OPEN', 'PENDING')
+  LEFT JOIN interactions ON interactions.conversation_id = conversations.id
+                        AND interactions.status IN ('NEW', 'IN_PROGRESS')
+ WHERE leads.id IN (SELECT id FROM these)
+ ORDER BY greatest((SELECT max(activity_at) FROM conversations WHERE lead_id = leads.id), leads.updated_at) DESC,
+          leads.id DESC
+ LIMIT 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whom a message is from or to, and through which of our numbers."""
+
+    phone_e164: str
+    channel: Channel
+    provider: Provider
+    direction: Direction
+    name: str | None = None
+    our_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    lead_id: UUID
+    conversation_id: UUID
+    interaction_id: UUID
+
+
+async def threads(uow: UnitOfWork, place: Place) -> AsyncIterator[Thread]:
+    """The thread; a second one if the first is closed before anything is added to it, and so on. Whatever is missing
+    is made. The number is locked from now on."""
+    await lock_phone(uow, place.phone_e164)
+    for _ in range(_ROUNDS):
+        yield await _look(uow, place) or await _make(uow, place)
+
+
+async def _look(uow: UnitOfWork, place: Place) -> Thread | None:
+    """No row is locked here: posting locks the conversation first, as everybody does."""
+    found = (await uow.session.execute(_LOOK, {"phone": place.phone_e164, "channel": str(place.channel)})).first()
+    if found is None or found.interaction_id is None or not found.answers:
+        return None
+    return Thread(found.lead_id, found.conversation_id, found.interaction_id)
+
+
+async def _make(uow: UnitOfWork, place: Place) -> Thread:
+    lead_id = await lead_of_phone(uow, place.phone_e164, name=place.name)
+    conversation_id, _ = await open_conversation(uow, lead_id, place.channel)
+    interaction_id = await running_interaction(
+        uow,
+        conversation_id,
+        channel=CHANNEL_OF[place.channel],
+        direction=place.direction,
+        provider=place.provider,
+        lead_id=lead_id,
+        customer_phone=place.phone_e164,
+        our_number=place.our_number,
+    )
+    return Thread(lead_id, conversation_id, interaction_id)
