@@ -201,6 +201,12 @@ async def test_a_daily_quota_with_a_hint_is_a_rate_limit_and_without_one_it_is_o
     with pytest.raises(RetryLater) as raised:
         await made.summarize()
     assert (raised.value.code, raised.value.delay_seconds) == ("ai_rate_limited", 20)
+    assert made.engine.circuits == {"gemini": "closed"}
+    bench.gemini.script("quota")
+    with pytest.raises(RetryLater) as raised:
+        await made.summarize()
+    assert (raised.value.code, raised.value.delay_seconds) == ("ai_quota_exhausted", 900)
+    assert made.engine.circuits == {"gemini": "open"}
 
 
 async def test_a_cancelled_call_is_kept_and_does_not_harm_the_circuit(bench: Benches) -> None:

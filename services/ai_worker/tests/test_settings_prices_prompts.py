@@ -1,18 +1,24 @@
 """Settings, prices, prompts, schemas and hashes."""
 
+from contextlib import AsyncExitStack
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 import pytest
 from pydantic import Field, ValidationError
+from structlog.testing import capture_logs
 
 from contactship_ai_worker.lead_summary import LeadFacts, LeadSummaryOutput, facts_hash
+from contactship_ai_worker.main import make_handlers
 from contactship_ai_worker.pricing import PriceList
 from contactship_ai_worker.prompts import load_prompt
 from contactship_ai_worker.providers.base import OutputModel, Usage
 from contactship_ai_worker.providers.schema import gemini_schema, openai_schema
+from contactship_common.runtime import Runtime
+from contactship_common.settings import CoreSettings
 from contactship_common.settings.ai import AISettings
+from contactship_common.settings.core import Environment
 
 
 def _settings(monkeypatch: pytest.MonkeyPatch, **environment: str) -> AISettings:
@@ -65,9 +71,24 @@ def test_older_names_mean_the_named_provider(monkeypatch: pytest.MonkeyPatch) ->
     assert "'k'" not in repr(settings)
 
 
-def test_rules_by_default_are_told_from_rules_by_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _settings(monkeypatch).local_by_default
-    assert not _settings(monkeypatch, AI_PROVIDERS="local").local_by_default
+@pytest.mark.parametrize(
+    ("environment", "providers", "warned"),
+    [("production", "", True), ("production", "local", False), ("development", "", False)],
+)
+async def test_a_start_in_production_warns_of_rules_that_nobody_chose(
+    monkeypatch: pytest.MonkeyPatch, environment: str, providers: str, warned: bool
+) -> None:
+    nowhere = CoreSettings(
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+        redis_url="redis://127.0.0.1:1/0",
+        environment=Environment(environment),
+    )
+    runtime = Runtime(nowhere, _settings(monkeypatch, AI_PROVIDERS=providers))
+    async with AsyncExitStack() as stack:
+        with capture_logs() as logs:
+            make_handlers(runtime, stack)
+    warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+    assert warnings == (["ai.local_only"] if warned else [])
 
 
 def test_prices_add_to_the_built_in_list(monkeypatch: pytest.MonkeyPatch) -> None:
