@@ -43,6 +43,24 @@ async def test_the_recording_that_follows_is_noted_and_not_kept(inbox: Inbox) ->
     assert (await inbox.one("call_details"))["transcript_text"] is not None
 
 
+async def test_what_somebody_noted_about_a_call_stays_when_its_recording_comes(inbox: Inbox) -> None:
+    await inbox.call(transcription())
+    await inbox.sql("UPDATE interactions SET outcome = 'ESCALATED', intent = 'bill', queue = 'support'")
+    audio = {"type": "post_call_audio", "event_timestamp": 1_760_000_080}
+    await inbox.call(audio | {"data": {"conversation_id": "conv_1", "full_audio": "AAAA"}})
+    call = await inbox.one("interactions")
+    assert (call["outcome"], call["intent"], call["queue"]) == ("ESCALATED", "bill", "support")
+
+
+async def test_a_call_that_somebody_ended_stays_ended_whatever_is_told_of_it_later(inbox: Inbox) -> None:
+    await inbox.call({"event_id": "1", "call_id": "c", "status": "ringing", "from": PHONE})
+    await inbox.sql("UPDATE interactions SET status = 'COMPLETED', ended_at = now()")
+    await inbox.call({"event_id": "2", "call_id": "c", "status": "in_progress", "agent": "Sofía"})
+    call = await inbox.one("interactions")
+    assert (call["status"], call["assigned_agent"]) == ("COMPLETED", "Sofía")
+    assert call["ended_at"] is not None
+
+
 @pytest.mark.parametrize(
     ("reason", "status"), [("busy", "ABANDONED"), ("no-answer", "ABANDONED"), ("unknown", "FAILED"), (None, "FAILED")]
 )
