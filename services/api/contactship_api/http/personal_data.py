@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request
 
 from contactship_api.access.permissions import Principal, Scope
 from contactship_api.deps import context_of, gateway_of
+from contactship_api.http.aliases import API
 from contactship_api.http.schemas import Line
 from contactship_common.errors import Forbidden, Unprocessable
 from contactship_common.masking import mask_data, mask_phone, mask_pii
@@ -82,7 +83,8 @@ async def _personal_data(
         yield masked(request)
         return
     principal: Principal = request.state.principal
-    operation = f"{request.method} {request.scope['route'].path}"
+    # An included router's routes know their own part of the path only.
+    operation = f"{request.method} {API}{request.scope['route'].path.removeprefix(API)}"
     # Left after the answer is serialised and before it is sent: no row, no answer.
     async with unit_of_work(gateway_of(request).runtime, context_of(request)) as uow:
         if not principal.may(Scope.PII_READ):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import orjson
 from api_testkit import Api, Sql, make_lead
 
@@ -87,3 +88,10 @@ async def shown(client: Any, interaction_id: str, **query: Any) -> dict[str, Any
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+async def with_key(api: Api, *scopes: str) -> httpx.AsyncClient:
+    """A machine with a new key of these scopes."""
+    answer = await api.post("/api/v1/api-keys", json={"name": "machine", "scopes": list(scopes)})
+    assert answer.status_code == 201, answer.text
+    return api.client({"x-api-key": answer.json()["key"]})
