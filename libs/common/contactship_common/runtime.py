@@ -1,5 +1,8 @@
 """What a process holds open for as long as it lives: database, Redis, realtime, and the bell that wakes workers."""
 
+from collections.abc import Callable
+from typing import Any
+
 from contactship_common.db import Database
 from contactship_common.invalidation import Invalidations
 from contactship_common.realtime import Emitter
@@ -20,6 +23,8 @@ class Runtime:
         # The gateway puts its Socket.IO server's manager here, which also serves its own sockets.
         self.realtime = Emitter(self.redis)
         self.invalidations = Invalidations(self.redis)
+        # What this process can say about parts of its own on its health port, by name: a `status` of up or down first.
+        self.parts: dict[str, Callable[[], dict[str, Any]]] = {}
         self.broker = make_broker(settings.broker_url)
         self.bell = Bell(self.broker)
 

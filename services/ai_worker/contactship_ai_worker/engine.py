@@ -8,6 +8,7 @@ import functools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import tenacity
@@ -94,6 +95,10 @@ class AIEngine:
     def circuits(self) -> dict[str, State]:
         """State of every provider's circuit, in the order of asking."""
         return {provider.name: self._circuits[provider.name].state for provider in self._providers}
+
+    def health(self) -> dict[str, Any]:
+        """For the health port: `down` while no provider would be asked and tasks wait."""
+        return {"status": "up" if self.usable else "down", "providers": dict(self.circuits)}
 
     async def ask(
         self,

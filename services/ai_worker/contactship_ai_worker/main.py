@@ -35,6 +35,7 @@ def make_handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandl
     stack.push_async_callback(engine.aclose)
     if runtime.settings.is_production and settings.local_by_default:
         log.warning("ai.local_only", hint="no model key is set; name `local` in AI_PROVIDERS if that is meant")
+    runtime.parts["ai"] = engine.health
     log.info("ai.started", providers=list(settings.provider_order))
     return {
         LeadSummary.KIND: SummarizeLead(engine, settings),

@@ -32,13 +32,13 @@ async def test_health_names_the_parts_and_is_degraded_without_workers(api: Api, 
     body = answer.json()
     assert answer.status_code == 200
     assert body["status"] == "degraded"
-    assert set(body["info"]) == {"database", "redis", "workers", "ai"}
+    assert set(body["info"]) == {"database", "redis", "workers", "ai"} | ({"inbox"} if path == "/health" else set())
     assert body["info"]["database"]["status"] == "up"
     assert body["info"]["redis"]["status"] == "up"
     assert body["info"]["workers"]["status"] == "down"
 
 
-async def test_health_is_ok_when_every_queue_has_a_live_worker(api: Api, sql: Sql) -> None:
+async def workers_live(sql: Sql) -> None:
     for queue in ("ai", "sync", "delivery"):
         await sql(
             "INSERT INTO worker_heartbeats (id, kind, queue, threads, running) VALUES (%s, %s, %s, 1, 0)",
@@ -46,7 +46,39 @@ async def test_health_is_ok_when_every_queue_has_a_live_worker(api: Api, sql: Sq
             queue,
             queue,
         )
+
+
+async def test_health_is_ok_when_every_queue_has_a_live_worker(api: Api, sql: Sql) -> None:
+    await workers_live(sql)
     assert (await api.anonymous.get("/health")).json()["status"] == "ok"
+
+
+async def test_a_webhook_that_nobody_handles_degrades_health_after_five_minutes(api: Api, sql: Sql) -> None:
+    await workers_live(sql)
+    await sql(
+        "INSERT INTO webhook_inbox (id, provider, kind, key, headers, query, attempts, received_at, error, handled_at)"
+        " SELECT gen_random_uuid(), 'twilio', 'sms_status', key, '{}', '{}', 0, now() - age, error, handled_at"
+        "   FROM (VALUES ('young', interval '4 min', NULL::jsonb, NULL::timestamptz),"
+        "                ('not understood', interval '2 days', '{\"code\": \"unknown_kind\"}', NULL),"
+        "                ('done', interval '2 days', NULL, now())) AS entries (key, age, error, handled_at)"
+    )
+    body = (await api.anonymous.get("/health")).json()
+    assert (body["status"], body["info"]["inbox"]) == ("ok", {"status": "up", "stuck": 0, "notUnderstood": 1})
+    await sql("UPDATE webhook_inbox SET received_at = now() - interval '6 min' WHERE key = 'young'")
+    answer = await api.anonymous.get("/health")
+    inbox = answer.json()["info"]["inbox"]
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert (inbox["status"], inbox["stuck"], inbox["notUnderstood"]) == ("down", 1, 1)
+    assert 360 <= inbox["oldestStuckSeconds"] < 400
+    assert (await api.anonymous.get("/health/readiness")).json()["status"] == "ok"
+
+
+async def test_health_tells_how_long_the_oldest_task_has_waited(api: Api, sql: Sql) -> None:
+    assert (await api.anonymous.get("/health")).json()["info"]["workers"]["oldestWaitingSeconds"] == 0
+    lead = (await api.post("/api/v1/leads", json={"firstName": "A", "lastName": "B", "email": "a@example.com"})).json()
+    await api.post(f"/api/v1/leads/{lead['id']}/summarize")
+    await sql("UPDATE tasks SET run_at = now() - interval '90 s'")
+    assert (await api.anonymous.get("/health")).json()["info"]["workers"]["oldestWaitingSeconds"] >= 90
 
 
 async def test_metrics_can_be_kept_for_whoever_has_the_token(make_api: MakeApi) -> None:

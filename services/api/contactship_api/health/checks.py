@@ -24,6 +24,19 @@ SELECT (SELECT jsonb_object_agg(queue, count) FROM live) AS live,
 """)
 
 
+_STUCK_AFTER_SECONDS = 300
+_COUNTED_AT_MOST = 1_000
+
+_INBOX = sa.text("""
+WITH stuck AS (SELECT received_at FROM webhook_inbox
+                WHERE handled_at IS NULL AND error IS NULL AND received_at < now() - make_interval(secs => :stuck)
+                ORDER BY id LIMIT :most),
+     refused AS (SELECT 1 FROM webhook_inbox WHERE handled_at IS NULL AND error IS NOT NULL LIMIT :most)
+SELECT (SELECT count(*) FROM stuck) AS stuck, (SELECT count(*) FROM refused) AS refused,
+       (SELECT extract(epoch FROM now() - min(received_at))::float8 FROM stuck) AS oldest_seconds
+""")
+
+
 async def database(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state of PostgreSQL and, read in the same query, of the workers."""
     try:
@@ -39,6 +52,22 @@ async def database(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
         workers["message"] = f"no live worker for: {', '.join(missing)}"
     workers["oldestWaitingSeconds"] = round(row.oldest_seconds or 0.0, 1)
     return {"status": "up"}, workers
+
+
+async def inbox(gateway: Gateway) -> dict[str, Any]:
+    """Webhooks that came in and have no effect after five minutes. `stuck`: nobody has got to them; `notUnderstood`:
+    a worker said why not, and they wait for a person, which is no fault of this system. Counted up to 1,000."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), gateway.runtime.db.reading() as session:
+            asked = {"stuck": _STUCK_AFTER_SECONDS, "most": _COUNTED_AT_MOST}
+            row = (await session.execute(_INBOX, asked)).one()
+    except _AWAY:
+        return {"status": "down", "message": "unknown while PostgreSQL is away"}
+    told: dict[str, Any] = {"status": "down" if row.stuck else "up", "stuck": row.stuck, "notUnderstood": row.refused}
+    if row.stuck:
+        told["oldestStuckSeconds"] = round(row.oldest_seconds, 1)
+        told["message"] = "webhooks wait for longer than five minutes"
+    return told
 
 
 async def redis(gateway: Gateway) -> dict[str, Any]:
@@ -74,13 +103,17 @@ def ai(gateway: Gateway) -> dict[str, Any]:
     return told
 
 
-async def everything(gateway: Gateway) -> tuple[str, dict[str, Any]]:
-    """The overall status and the parts."""
+async def parts(gateway: Gateway) -> dict[str, Any]:
+    """What decides about traffic, and what it leans on."""
     (db, workers), cache = await asyncio.gather(database(gateway), redis(gateway))
     info = {"database": db, "redis": cache, "workers": workers, "ai": ai(gateway)}
     if gateway.core.broker_url != gateway.core.redis_url:
         info["broker"] = await broker(gateway)
-    if db["status"] == "down":
-        return "error", info
-    degraded = "down" in {info[part]["status"] for part in ("redis", "workers", "broker") if part in info}
-    return "degraded" if degraded else "ok", info
+    return info
+
+
+def overall(info: dict[str, Any]) -> str:
+    """`error`: requests cannot be answered. `degraded`: they are, but something is slower or waits."""
+    if info["database"]["status"] == "down":
+        return "error"
+    return "degraded" if "down" in {part["status"] for part in info.values()} else "ok"

@@ -46,8 +46,8 @@ async def liveness() -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def _answer(gateway: TheGateway) -> Response:
-    status, info = await checks.everything(gateway)
+def _answer(info: dict[str, Any]) -> Response:
+    status = checks.overall(info)
     body = Health.model_validate({"status": status, "info": info}).model_dump_json()
     return Response(body, status_code=503 if status == "error" else 200, media_type="application/json")
 
@@ -57,15 +57,17 @@ async def _answer(gateway: TheGateway) -> Response:
 @unlimited
 async def readiness(gateway: TheGateway) -> Response:
     """May this process get traffic? PostgreSQL is needed; Redis and workers may be away (`degraded`)."""
-    return await _answer(gateway)
+    return _answer(await checks.parts(gateway))
 
 
 @router.get("/health", response_model=Health, responses=UNHEALTHY)
 @public
 @unlimited
 async def health(gateway: TheGateway) -> Response:
-    """Everything: database, Redis, live workers and the oldest waiting task, and who answers AI questions."""
-    return await _answer(gateway)
+    """Everything: database, Redis, live workers and the oldest waiting task, webhooks that nobody has handled for five
+    minutes, and who answers AI questions. `degraded` (still 200): something other than PostgreSQL is `down`."""
+    info, inbox = await asyncio.gather(checks.parts(gateway), checks.inbox(gateway))
+    return _answer({**info, "inbox": inbox})
 
 
 @router.get(
