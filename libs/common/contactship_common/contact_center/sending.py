@@ -94,25 +94,37 @@ async def queue(uow: UnitOfWork, delivery: Delivery) -> TaskRef:
     return ref
 
 
-async def turn_to(uow: UnitOfWork, conversation_id: UUID, *, channel: str, lead_id: UUID, number: str) -> None:
+async def turn_to(
+    uow: UnitOfWork,
+    conversation_id: UUID,
+    *,
+    channel: str,
+    lead_id: UUID,
+    number: str,
+    direction: Direction = Direction.OUTBOUND,
+    our_number: str | None = None,
+) -> UUID:
     """From now on this conversation's messages go to `number`: a running interaction with another number of the lead
-    is over. The caller has locked the conversation."""
-    running = sa.select(col(Interaction.customer_phone)).where(
+    is over. Returns the running one, which is new in this direction if there was none. The caller has locked the
+    conversation."""
+    running = sa.select(col(Interaction.id), col(Interaction.customer_phone)).where(
         col(Interaction.conversation_id) == conversation_id, col(Interaction.status).in_(RUNNING)
     )
     found = (await uow.session.execute(running)).first()
     if found is not None and found.customer_phone == number:
-        return
+        interaction_id: UUID = found.id
+        return interaction_id
     if found is not None:
         await complete_with_conversation(uow, conversation_id)
-    await running_interaction(
+    return await running_interaction(
         uow,
         conversation_id,
         channel=CHANNEL_OF[channel],
-        direction=Direction.OUTBOUND,
+        direction=direction,
         provider=PROVIDER_OF[channel],
         lead_id=lead_id,
         customer_phone=number,
+        our_number=our_number,
     )
 
 

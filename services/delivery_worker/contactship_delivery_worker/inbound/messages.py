@@ -64,7 +64,7 @@ def _place(
     entry: Entry, said: Text, direction: Direction, *, name: str | None = None, our_number: str | None = None
 ) -> Place:
     channel = Channel.SMS if entry.told_by is Provider.TWILIO else Channel.WHATSAPP
-    return Place(said.phone_e164, channel, entry.told_by, direction, name, our_number)
+    return Place(said.phone_e164, channel, direction, name, our_number)
 
 
 def _row(interaction_id: UUID, entry: Entry, understood: Understood, said: Text) -> EventRow:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlmodel import col
 
-from contactship_common.contact_center.interactions import CHANNEL_OF, running_interaction
 from contactship_common.contact_center.phones import lead_of_phone, lock_phone
+from contactship_common.contact_center.sending import turn_to
 from contactship_common.conversations.opening import open_conversation
-from contactship_common.models import Channel, Direction, Provider
+from contactship_common.models import Channel, Conversation, Direction
 from contactship_common.uow import UnitOfWork
 
 _ROUNDS = 5
@@ -27,7 +28,7 @@ SELECT leads.id AS lead_id, conversations.id AS conversation_id, interactions.id
   LEFT JOIN conversations ON conversations.lead_id = leads.id AND conversations.channel = :channel
                          AND conversations.status IN ('OPEN', 'PENDING')
   LEFT JOIN interactions ON interactions.conversation_id = conversations.id
-                        AND interactions.status IN ('NEW', 'IN_PROGRESS')
+                        AND interactions.status IN ('NEW', 'IN_PROGRESS') AND interactions.customer_phone = :phone
  WHERE leads.id IN (SELECT id FROM these)
  ORDER BY greatest((SELECT max(activity_at) FROM conversations WHERE lead_id = leads.id), leads.updated_at) DESC,
           leads.id DESC
@@ -41,7 +42,6 @@ class Place:
 
     phone_e164: str
     channel: Channel
-    provider: Provider
     direction: Direction
     name: str | None = None
     our_number: str | None = None
@@ -73,14 +73,16 @@ async def _look(uow: UnitOfWork, place: Place) -> Thread | None:
 async def _make(uow: UnitOfWork, place: Place) -> Thread:
     lead_id = await lead_of_phone(uow, place.phone_e164, name=place.name)
     conversation_id, _ = await open_conversation(uow, lead_id, place.channel)
-    interaction_id = await running_interaction(
+    # Answers go to the number that the person wrote from last. As wherever both are locked, the conversation first.
+    locked = sa.select(col(Conversation.id)).where(col(Conversation.id) == conversation_id)
+    await uow.session.execute(locked.with_for_update(key_share=True))
+    interaction_id = await turn_to(
         uow,
         conversation_id,
-        channel=CHANNEL_OF[place.channel],
-        direction=place.direction,
-        provider=place.provider,
+        channel=place.channel,
         lead_id=lead_id,
-        customer_phone=place.phone_e164,
+        number=place.phone_e164,
+        direction=place.direction,
         our_number=place.our_number,
     )
     return Thread(lead_id, conversation_id, interaction_id)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from inbound_testkit import PHONE, Inbox, incoming
 
+from contactship_common.contact_center.sending import number_of
 from contactship_common.models import WebhookEndpoint
 from contactship_common.uow import unit_of_work
 
@@ -38,6 +39,22 @@ async def test_later_messages_join_the_open_conversation_and_its_interaction(inb
     assert [row["content_text"] for row in rows] == ["Hola", "¿Están?", "Gracias"]
     assert [await inbox.count(table) for table in ("leads", "conversations", "interactions")] == [1, 1, 1]
     assert await inbox.count("interaction_events") == 3
+
+
+async def test_answers_go_to_the_number_that_a_person_wrote_from_last(inbox: Inbox) -> None:
+    await inbox.whatsapp(incoming("Hola"))
+    other = "+5491155559876"
+    await inbox.sql("INSERT INTO lead_phones (phone_e164, lead_id) SELECT %s, id FROM leads", other)
+    await inbox.whatsapp(incoming("Este es mi otro número", **{"from": other[1:]}))
+    talk = await inbox.one("conversations")
+    assert talk["last_seq"] == 2
+    async with unit_of_work(inbox.runtime) as uow:
+        assert await number_of(uow, talk["id"], talk["lead_id"]) == other
+    spoken = await inbox.sql(
+        "SELECT m.content_text, i.customer_phone, i.status FROM messages m JOIN interactions i"
+        " ON i.id = m.interaction_id ORDER BY m.seq"
+    )
+    assert [(row["customer_phone"], row["status"]) for row in spoken] == [(PHONE, "COMPLETED"), (other, "IN_PROGRESS")]
 
 
 async def test_after_a_conversation_was_closed_a_new_one_is_opened(inbox: Inbox) -> None:
