@@ -14,7 +14,10 @@ import pytest
 
 from contactship_api.app import create_app
 from contactship_api.http.aliases import API, canonical
-from contactship_common.settings import ApiSettings, CoreSettings
+from contactship_common.classification.categories import load_categories
+from contactship_common.settings import ApiSettings, CoreSettings, SyncSettings
+from contactship_sync_worker.sources.http import SourceHttp
+from contactship_sync_worker.sources.registry import build_sources
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -82,7 +85,8 @@ def test_every_page_can_be_reached_from_the_index() -> None:
         seen.add(page)
         targets = [(page.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(prose(page))]
         waiting += [target for target in targets if target.suffix == ".md" and target.exists()]
-    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in seen] == []
+    left = [str(page.relative_to(ROOT)) for page in PAGES if page not in seen]
+    assert left == [], "link them from docs/README.md"
 
 
 def test_every_decision_is_in_its_index() -> None:
@@ -198,3 +202,16 @@ def test_every_reason_why_a_task_ends_or_waits_is_explained() -> None:
                     raised.add(str(code.value))
     assert "ai_refused" in raised
     assert raised - told == set()
+
+
+def test_the_example_of_a_source_without_code_is_a_setting_that_is_accepted() -> None:
+    (example,) = blocks(ROOT / "docs/how-to/add-a-source.md", "json")
+    settings = SyncSettings(sync_sources=json.loads(example))
+    assert set(build_sources(settings, SourceHttp(settings))) == {"randomuser", "crm"}
+
+
+def test_the_example_of_categories_can_be_used(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs/how-to/use-your-own-categories.md", "yaml")
+    file = tmp_path / "categories.yaml"
+    file.write_text(example)
+    assert [category.name for category in load_categories(str(file))] == ["vehicle", "rentalPeriod"]
