@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from contactship_common.contact_center.interactions import publish_completed
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.posting import request_analysis
 from contactship_common.errors import ConcurrentChange
@@ -57,6 +58,7 @@ UPDATE interactions SET conversation_id = :target,
                     WHERE t.conversation_id = :target AND t.status IN ('NEW', 'IN_PROGRESS')) AS over
           FROM interactions i WHERE i.conversation_id = :source) AS mine
  WHERE interactions.id = mine.id
+RETURNING interactions.id, mine.over
 """
 
 
@@ -104,8 +106,10 @@ async def move_conversations(uow: UnitOfWork, source_id: UUID, target_id: UUID) 
     pairs = (await session.execute(_PAIRS, {"source": source_id, "target": target_id})).mappings().all()
     for pair in pairs:
         both = {"source": pair["source"], "target": pair["target"]}
-        for statement in (_APPEND, _JOIN, _INTERACTIONS):
+        for statement in (_APPEND, _JOIN):
             await session.execute(sa.text(statement), both)
+        moved = (await session.execute(sa.text(_INTERACTIONS), both)).all()
+        await publish_completed(uow, [row.id for row in moved if row.over])
         uow.task_ended(*await store.cancel_of_subject(session, pair["source"]))
         await session.execute(sa.delete(Conversation).where(col(Conversation.id) == pair["source"]))
         if pair["messages"]:

@@ -65,10 +65,14 @@ async def elevenlabs_call(request: Request, gateway: TheGateway, uow: Uow) -> Re
     """Events of calls, signed (`ElevenLabs-Signature`) or with `X-Webhook-Token`."""
     settings = gateway.contact_center
     _configured(settings.elevenlabs_webhook_secret, settings.elevenlabs_webhook_token)
-    body = await _body(request, settings.call_webhook_max_body_bytes)
-    verdict = Verdict(verify.token_fits(request.headers.get(_TOKEN_HEADER), settings.elevenlabs_webhook_token))
-    if not verdict.ok:
-        signature = request.headers.get("elevenlabs-signature")
+    # Nobody without a token or a fresh signature makes us read 25 MiB.
+    by_token = verify.token_fits(request.headers.get(_TOKEN_HEADER), settings.elevenlabs_webhook_token)
+    signature = request.headers.get("elevenlabs-signature")
+    verdict = Verdict(by_token)
+    if not by_token:
+        verdict = verify.elevenlabs_header(signature, settings.elevenlabs_webhook_secret)
+    body = await _body(request, settings.call_webhook_max_body_bytes) if verdict.ok else b""
+    if verdict.ok and not by_token:
         verdict = verify.elevenlabs(signature, body, settings.elevenlabs_webhook_secret)
     if not verdict.ok:
         await _reject(request, gateway, uow, "elevenlabs", verdict.reason)
@@ -86,10 +90,10 @@ async def builderbot_whatsapp(request: Request, gateway: TheGateway, uow: Uow) -
     """WhatsApp events: one, or an array of them. `X-Webhook-Token`, or `?token=` in the URL."""
     settings = gateway.contact_center
     _configured(settings.builderbot_webhook_token)
-    body = await _body(request, settings.webhook_max_body_bytes)
     presented = request.headers.get(_TOKEN_HEADER) or request.query_params.get("token")
     if not verify.token_fits(presented, settings.builderbot_webhook_token):
         await _reject(request, gateway, uow, "builderbot", "token_wrong" if presented else "token_missing")
+    body = await _body(request, settings.webhook_max_body_bytes)
     known = await take_in(uow, request, provider="builderbot", kind="whatsapp", pieces=builderbot.split(body), query={})
     return Received(duplicate=known)
 
