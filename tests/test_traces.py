@@ -95,6 +95,8 @@ class Process:
                 row = await rows.fetchone()
                 if row is None:
                     return done
+                # As if the wait of a debounced one had passed.
+                await connection.execute("UPDATE tasks SET run_at = now() WHERE id = %s", (row["id"],))
                 # As a worker's thread would: in a context of its own, with nothing left of the request's.
                 await asyncio.create_task(self.runners[row["queue"]].run(row["id"]))
                 done.append(row["kind"])
@@ -103,6 +105,7 @@ class Process:
 @pytest.fixture
 async def process(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Process]:
     monkeypatch.setenv("AI_PROVIDERS", "local")
+    monkeypatch.setenv("BUILDERBOT_WEBHOOK_TOKEN", "token-of-builderbot")
     core = CoreSettings(
         database_url=database_url,
         redis_url=redis_url,
@@ -208,6 +211,25 @@ async def test_the_trace_goes_on_to_the_receiver_of_a_callback(
     assert heard.headers["traceparent"] == f"00-{TRACE_ID}-{id_of(attempt):016x}-01"
     assert heard.headers["x-request-id"] == "r-2"
     for secret in ("not-for-traces", "tienda", "ana@example.com", "toro@"):
+        assert secret not in spans.text()
+
+
+async def test_a_webhook_that_comes_in_is_one_trace_and_one_id_with_all_that_follows(
+    process: Process, spans: Spans, receiver: WebhookReceiver
+) -> None:
+    await process.post("/webhook-endpoints", 201, {"url": receiver.url(), "events": ["message.received"]})
+    spans._exporter.clear()
+    message = {"eventName": "message.incoming", "data": {"id": "m1", "from": "5491155551234", "body": "Hola, soy Ana"}}
+    headers = {"x-webhook-token": "token-of-builderbot", "x-request-id": "hook-1", "traceparent": CALLER}
+    await process.post("/webhooks/builderbot/whatsapp", 200, message, **headers)
+    done = await process.work()
+    assert {"webhook.handle", "conversation.analysis", "outbound.deliver"} <= {*done}
+    async with await psycopg.AsyncConnection.connect(process.core.database_url) as connection:
+        ids = await connection.execute("SELECT correlation_id FROM tasks UNION SELECT request_id FROM webhook_inbox")
+        assert await ids.fetchall() == [("hook-1",)]
+    assert traces(spans.all) == {TRACE_ID}
+    assert {heard.headers["x-request-id"] for heard in receiver.received} == {"hook-1"}
+    for secret in ("549115", "Hola", "token-of-builderbot"):
         assert secret not in spans.text()
 
 
