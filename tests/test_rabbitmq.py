@@ -37,7 +37,7 @@ def scene(make_scene: SceneFactory, rabbit: RabbitServer) -> Scene:
 
 
 def _assert_all_done(scene: Scene, leads: list[str]) -> None:
-    scene.until_quiet(60)
+    scene.until_quiet(120)
     scene.assert_nothing_was_lost()
     scene.assert_summarised_once(leads)
 

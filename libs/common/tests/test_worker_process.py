@@ -245,6 +245,7 @@ async def test_a_redis_that_stops_and_starts_again_loses_no_task(
         ({"REDIS_URL": ""}, "REDIS_URL"),
         ({"TASK_LEASE": "soon"}, "TASK_LEASE"),
         ({"BROKER_URL": "carrier-pigeon://x"}, "BROKER_URL"),
+        ({"BROKER_URL": "amqp://user:pa55word@host:no-port/"}, "BROKER_URL"),
         ({"WORKER_HEALTH_PORT": "taken"}, "WORKER_HEALTH_PORT"),
     ],
 )
@@ -263,3 +264,4 @@ async def test_a_wrong_setting_is_one_clear_line_and_status_1(
     assert len(lines) == 1
     assert lines[0].startswith("contactship-sync-worker: ")
     assert told in lines[0]
+    assert "pa55word" not in lines[0]
