@@ -22,6 +22,11 @@ def gateway_of(request: Request) -> Gateway:
     return gateway
 
 
+async def _the_gateway(request: Request) -> Gateway:
+    """Async, because FastAPI calls what is not in a thread of its pool: dearer than most of what endpoints do."""
+    return gateway_of(request)
+
+
 def context_of(request: Request) -> Context:
     """On whose behalf the request acts."""
     principal: Principal | None = request.state.principal
@@ -87,4 +92,4 @@ async def _open_reading(request: Request) -> AsyncIterator[AsyncSession]:
 Uow = Annotated[UnitOfWork, Depends(_open_uow, scope="function")]
 IdempotentUow = Annotated[UnitOfWork, Depends(_open_idempotent_uow, scope="function")]
 Reading = Annotated[AsyncSession, Depends(_open_reading, scope="function")]
-TheGateway = Annotated[Gateway, Depends(gateway_of)]
+TheGateway = Annotated[Gateway, Depends(_the_gateway)]

@@ -36,7 +36,8 @@ class Requires:
             raise Forbidden(f"This needs the right {' or '.join(scope.value for scope in enough)}")
         return principal
 
-    def __call__(
+    # Async, because FastAPI calls what is not in a thread of its pool.
+    async def __call__(
         self, request: Request, _bearer: object = Depends(bearer), _api_key: object = Depends(api_key)
     ) -> Principal | None:
         principal: Principal | None = request.state.principal
