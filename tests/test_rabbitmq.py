@@ -13,6 +13,8 @@ from system_testkit import Scene, SceneFactory
 from system_testkit.rabbitmq import RabbitServer, program, running
 from vendors.openai_server import OpenAIServer
 
+from contactship_devstack.guard import Guard
+
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(program() is None, reason="RabbitMQ is not installed: apt-get install rabbitmq-server"),
@@ -20,10 +22,10 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+def rabbit(tmp_path_factory: pytest.TempPathFactory, process_guard: Guard) -> Iterator[RabbitServer]:
     # Some Erlang programs put sockets into it: a short path.
     folder: Path = tmp_path_factory.mktemp("rmq")
-    with running(folder) as server:
+    with running(folder, process_guard) as server:
         yield server
 
 

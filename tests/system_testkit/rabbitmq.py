@@ -12,6 +12,7 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
+from contactship_devstack.guard import Guard
 from contactship_devstack.polling import free_port, poll
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each refused connection of a wait
@@ -33,14 +34,16 @@ def program() -> Path | None:
 class RabbitServer:
     """Loopback only, data and cookie in `folder`, a port mapper of its own that ends with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guard: Guard) -> None:
         self.folder = folder
+        self._guard = guard
         self.port = free_port()
         start_script = program()
         if start_script is None:
             raise RuntimeError("RabbitMQ is not installed")
         self._script = start_script
         self._child: subprocess.Popen[bytes] | None = None
+        self._mapper: subprocess.Popen[bytes] | None = None
         config = folder / "rabbitmq.conf"
         config.write_text(f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users.guest = true\n")
         (folder / "plugins").write_text("[].\n")
@@ -70,25 +73,34 @@ class RabbitServer:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
     def start(self) -> None:
-        output = (self.folder / "output").open("ab")
-        with output:
-            self._child = subprocess.Popen(
-                [self._script], env=self._env, stdout=output, stderr=output, start_new_session=True
-            )
+        if self._mapper is None:
+            # Erlang would start it as a daemon that outlives everything.
+            self._mapper = self._launch("epmd")
+        self._child = self._launch(self._script)
         poll(self._answers, timeout_s=_START_TIMEOUT_S, what="RabbitMQ to start", interval_s=0.2)
 
     def kill(self) -> None:
         """SIGKILL to the whole server, which forgets every message that is not on disk."""
-        if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-            self._child.wait()
-            self._child = None
+        self._end(self._child)
+        self._child = None
 
     def close(self) -> None:
         self.kill()
-        # The port mapper put itself into a session of its own.
-        subprocess.run(["epmd", "-kill"], env=self._env, capture_output=True, check=False)
+        self._end(self._mapper)
+        self._mapper = None
+
+    def _launch(self, program: str | Path) -> "subprocess.Popen[bytes]":
+        with (self.folder / "output").open("ab") as output:
+            child = subprocess.Popen([program], env=self._env, stdout=output, stderr=output, start_new_session=True)
+        self._guard.watch(child.pid)
+        return child
+
+    def _end(self, child: "subprocess.Popen[bytes] | None") -> None:
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            self._guard.forget(child.pid)
 
     def purge(self, queue: str) -> int:
         """Throw away what waits; returns how many messages that were."""
@@ -117,8 +129,8 @@ class RabbitServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[RabbitServer]:
-    server = RabbitServer(folder)
+def running(folder: Path, guard: Guard) -> Iterator[RabbitServer]:
+    server = RabbitServer(folder, guard)
     try:
         server.start()
         yield server
