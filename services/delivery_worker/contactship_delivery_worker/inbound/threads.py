@@ -16,7 +16,7 @@ from contactship_common.uow import UnitOfWork
 _ROUNDS = 5
 
 # One look for what nearly every message finds: its lead (of several, the one with the newest activity), conversation
-# and interaction, and whether the message itself is there already.
+# and interaction.
 _LOOK = sa.text("""
 WITH these AS (
     SELECT lead_id AS id FROM lead_phones WHERE phone_e164 = :phone
