@@ -142,7 +142,7 @@ def test_an_endpoint_that_is_gone_is_off_until_it_is_switched_on_and_can_then_ca
     assert scene.call("POST", redeliver, 409)["code"] == "webhook_endpoint_disabled"
     scene.call("PATCH", path, 200, json={"active": True})
     since = {"since": delivery["createdAt"]}
-    assert scene.call("POST", f"{path}/deliveries/redeliver-failed", 202, json=since) == {"queued": 1}
+    assert scene.call("POST", f"{path}/redeliver-failed", 202, json=since) == {"queued": 1}
     first, second = receiver.wait_for(2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     _status(scene, endpoint, "succeeded")

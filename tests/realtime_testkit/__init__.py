@@ -116,6 +116,8 @@ class Browser:
         assert self._child is not None
         assert self._child.stdout is not None
         for line in self._child.stdout:
+            if not line.endswith("\n"):
+                return  # killed in the middle of it
             with self._arrived:
                 self._lines.append(json.loads(line))
                 self._arrived.notify_all()

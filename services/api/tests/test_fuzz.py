@@ -21,6 +21,9 @@ CONFIG = """
 auto-signup = false
 [auth.openapi.ApiKey]
 api_key = "{key}"
+[checks.negative_data_rejection]
+# 412 besides the usual ones: a made-up If-Match is refused, whatever the body.
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 428, 429, "5xx"]
 """
 LIVE_WORKERS = """
 INSERT INTO worker_heartbeats (id, kind, queue, threads, running, seen_at)

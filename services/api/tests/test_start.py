@@ -66,7 +66,7 @@ async def test_production_makes_none_without_being_told(make_api: MakeApi, sql: 
 def test_production_does_not_start_with_a_wrong_setting_and_names_it(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, str], named: str
 ) -> None:
-    monkeypatch.setattr("contactship_api.main.configure_logging", lambda *_: None)  # it is the whole process's
+    monkeypatch.setattr("contactship_api.main.telemetry.start", lambda *_: None)  # it is the whole process's
     for name, value in (PRODUCTION | change).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:

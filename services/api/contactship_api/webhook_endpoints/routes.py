@@ -114,7 +114,7 @@ async def list_endpoint_deliveries(
     return DeliveryPage(data=rows, meta=CursorMeta(next_cursor=following, has_next_page=following is not None))
 
 
-@router.post("/{endpoint_id}/deliveries/redeliver-failed", status_code=202, response_model=Redeliveries)
+@router.post("/{endpoint_id}/redeliver-failed", status_code=202, response_model=Redeliveries)
 @raises(WebhookEndpointNotFound, WebhookEndpointDisabled)
 async def redeliver_failed(endpoint_id: UUID, body: RedeliverFailed, who: WebhooksManage, uow: Uow) -> Redeliveries:
     """One more attempt for all deliveries since a moment that have failed."""

@@ -127,7 +127,7 @@ TABLE = {
     "POST /api/v1/webhook-endpoints/{}/rotate-secret": "webhooks:manage",
     "POST /api/v1/webhook-endpoints/{}/test": "webhooks:manage",
     "GET /api/v1/webhook-endpoints/{}/deliveries": "webhooks:manage",
-    "POST /api/v1/webhook-endpoints/{}/deliveries/redeliver-failed": "webhooks:manage",
+    "POST /api/v1/webhook-endpoints/{}/redeliver-failed": "webhooks:manage",
     "GET /api/v1/webhook-endpoints/{}/deliveries/{}": "webhooks:manage",
     "POST /api/v1/webhook-endpoints/{}/deliveries/{}/redeliver": "webhooks:manage",
     "POST /api/v1/otp": "otp:send",

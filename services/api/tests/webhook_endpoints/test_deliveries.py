@@ -118,7 +118,7 @@ async def test_all_that_failed_since_a_moment_is_sent_again_once(api: Api, sql: 
     old, since = rows[4]["id"], rows[4]["createdAt"]
     await sql("UPDATE outbound_deliveries SET created_at = created_at - interval '1 hour' WHERE id = %s", old)
     answers = await asyncio.gather(
-        *(api.post(f"{path}/redeliver-failed", json={"since": since}) for _ in range(4)),
+        *(api.post(f"{path.removesuffix('/deliveries')}/redeliver-failed", json={"since": since}) for _ in range(4)),
     )
     assert {answer.status_code for answer in answers} == {202}
     assert sum(answer.json()["queued"] for answer in answers) == 3
@@ -132,7 +132,9 @@ async def test_all_that_failed_since_a_moment_is_sent_again_once(api: Api, sql: 
     queued = await sql("SELECT subject_id::text, payload FROM tasks WHERE status = 'queued'")
     assert {row["subject_id"] for row in queued} == {row["id"] for row in rows[1:4]}
     assert all(row["payload"] == {"delivery_id": row["subject_id"]} for row in queued)
-    assert_problem(await api.post(f"{path}/redeliver-failed", json={}), 422, "validation_failed")
+    assert_problem(
+        await api.post(f"{path.removesuffix('/deliveries')}/redeliver-failed", json={}), 422, "validation_failed"
+    )
 
 
 async def test_a_ping_is_a_delivery_like_any_other(api: Api) -> None:

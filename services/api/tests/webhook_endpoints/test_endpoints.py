@@ -113,11 +113,11 @@ async def test_changes_are_made_one_by_one_and_audited(api: Api, sql: Sql) -> No
 
 
 async def test_unknown_ids_are_not_found_everywhere(api: Api) -> None:
-    body = {"rotate-secret": {}, "deliveries/redeliver-failed": {"since": "2026-01-01T00:00:00Z"}}
+    body = {"rotate-secret": {}, "redeliver-failed": {"since": "2026-01-01T00:00:00Z"}}
     for which in (str(new_id()), "7", "%00"):
         for method, tail in (
             ("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/rotate-secret"), ("POST", "/test"),
-            ("GET", "/deliveries"), ("POST", "/deliveries/redeliver-failed"), ("GET", f"/deliveries/{new_id()}"),
+            ("GET", "/deliveries"), ("POST", "/redeliver-failed"), ("GET", f"/deliveries/{new_id()}"),
             ("POST", f"/deliveries/{new_id()}/redeliver"),
         ):  # fmt: skip
             given = body.get(tail[1:], {}) if method in ("POST", "PATCH") else None
