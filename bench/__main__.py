@@ -1,16 +1,17 @@
-"""`python -m bench [section ...]`: measure, print, and write the result into RESULTS.md."""
+"""`python -m bench [section ...]`: measure, print, and write the result into RESULTS.md. Exit status 1: a goal was missed."""
 
 import argparse
 import asyncio
 import importlib
 import logging
+import sys
 from pathlib import Path
 
 import structlog
 
 from bench.report import Options, Section, show, write
 
-SECTIONS = ("kpis", "conversations", "sockets", "webhooks")
+SECTIONS = ("http", "tasks", "search", "memory", "kpis", "conversations", "sockets", "webhooks")
 """Modules of this package, in the order of RESULTS.md."""
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -26,10 +27,16 @@ def main() -> None:
     # A line for each request would be most of what is measured.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     options = Options(rows=given.rows, requests=given.requests)
+    missed = 0
     for name in given.section or SECTIONS:
         section: Section = asyncio.run(importlib.import_module(f"bench.{name}").run(options))
         print(show(section))
         write(given.results, name, section, SECTIONS)
+        for goal in section.goals:
+            print(f"{name}: {goal.name}: {goal.found}, promised {goal.promised}: {goal.verdict.strip('*')}")
+            missed += not goal.met
+    if missed:
+        sys.exit(f"{missed} goals were missed")
 
 
 if __name__ == "__main__":

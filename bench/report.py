@@ -35,14 +35,61 @@ class Line:
         return sorted(self.times_ms)[math.ceil(0.95 * len(self.times_ms)) - 1]
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A promise and what was measured. `measured` None: it was not run, and a remark of the section says why."""
+
+    name: str
+    measured: float | None
+    at_least: float | None = None
+    below: float | None = None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """What was not run is not missed."""
+        if self.measured is None:
+            return True
+        if self.at_least is not None:
+            return self.measured >= self.at_least
+        return self.below is None or self.measured < self.below
+
+    @property
+    def promised(self) -> str:
+        bound = f"≥ {self.at_least:,g}" if self.at_least is not None else f"< {self.below:,g}"
+        return f"{bound} {self.unit}".strip()
+
+    @property
+    def found(self) -> str:
+        return f"{_short(self.measured)} {self.unit}".strip() if self.measured is not None else "not run"
+
+    @property
+    def verdict(self) -> str:
+        """`met` or `missed`, and by how much of the promise."""
+        bound = self.at_least if self.at_least is not None else self.below
+        if self.measured is None:
+            return "not run"
+        if not bound:
+            return "met" if self.met else "missed"
+        share = abs(self.measured - bound) / bound
+        return f"met, {share:.0%} to spare" if self.met else f"**missed by {share:.0%}**"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:,.3g}"
+
+
 @dataclass(slots=True)
 class Section:
-    """A heading, what was measured under which conditions, and the lines."""
+    """A heading, what was measured under which conditions, the lines, and what was promised. `table` is for what is
+    no list of times: its first row is the heading."""
 
     title: str
     conditions: list[str]
     lines: list[Line] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    table: list[list[str]] = field(default_factory=list)
 
 
 async def timed(name: str, call: Callable[[], Awaitable[object]], times: int, *, warm_up: int = 3) -> Line:
@@ -67,22 +114,53 @@ def _machine() -> str:
     return f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB, Python {platform.python_version()}, load {load:.1f} at the end"
 
 
+def _aligned(rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> list[str]:
+    """A Markdown table; columns from `numbers_from` on are aligned to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    shown = []
+    for row in rows:
+        cells = [
+            f"{c:>{w}}" if n >= numbers_from else f"{c:{w}}" for n, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        shown.append(f"| {' | '.join(cells)} |")
+    rule = ["-" * (w + 1) + ":" if n >= numbers_from else "-" * (w + 2) for n, w in enumerate(widths)]
+    return [shown[0], f"|{'|'.join(rule)}|", *shown[1:]]
+
+
 def show(section: Section) -> str:
     """The section in Markdown."""
-    width = max(len(line.name) for line in section.lines)
-    rows = [f"| {'':{width}} | median ms | p95 ms |", f"|-{'-' * width}-|----------:|-------:|"]
-    rows += [f"| {line.name:{width}} | {line.median:9.1f} | {line.p95:6.1f} |" for line in section.lines]
     about = [f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.", *section.conditions]
-    return "\n".join([f"## {section.title}", "", *about, "", *rows, "", *section.remarks]).rstrip() + "\n"
+    parts = [f"## {section.title}", "", *about, ""]
+    if section.lines:
+        rows = [[line.name, f"{line.median:.1f}", f"{line.p95:.1f}"] for line in section.lines]
+        parts += [*_aligned([["", "median ms", "p95 ms"], *rows]), ""]
+    if section.table:
+        parts += [*_aligned(section.table), ""]
+    return "\n".join([*parts, *section.remarks]).rstrip() + "\n"
+
+
+_GOALS_HEAD = ["section", "goal", "promised", "measured", "result"]
 
 
 def write(results: Path, name: str, section: Section, order: Sequence[str]) -> None:
-    """Put the section in its place; the others stay as they are."""
-    kept = dict(re.findall(r"<!-- (\w+) -->\n(.*?)(?=<!-- \w+ -->|\Z)", _read(results), re.S))
+    """Put the section and its goals in their places; the others stay as they are."""
+    before = _read(results)
+    kept = dict(re.findall(r"<!-- (\w+) -->\n(.*?)(?=<!-- \w+ -->|\Z)", before, re.S))
     kept[name] = show(section)
-    head = "# Measured\n\nWritten by `make bench`; every section can be measured again by its name.\n"
+    goals = [cells for line in before.split("<!-- ", 1)[0].splitlines() if (cells := _cells(line))[:1] != [name]]
+    goals = [cells for cells in goals if cells and cells[0] in order]
+    goals += [[name, goal.name, goal.promised, goal.found, goal.verdict] for goal in section.goals]
+    goals.sort(key=lambda cells: order.index(cells[0]))
+    head = ["# Measured", "", "Written by `make bench`; every section can be measured again by its name.", ""]
+    if goals:
+        head += [*_aligned([_GOALS_HEAD, *goals], numbers_from=9), ""]
     parts = [f"<!-- {each} -->\n{kept[each].strip()}\n" for each in order if each in kept]
-    results.write_text("\n".join([head, *parts]))
+    results.write_text("\n".join([*head, *parts]))
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line of a Markdown table; none of any other line."""
+    return [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| ") else []
 
 
 def _read(file: Path) -> str:

@@ -1,0 +1,1 @@
+"""The floor: the smallest FastAPI + psycopg + redis-py handlers that do the same reads and writes. See `app`."""
