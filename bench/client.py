@@ -147,7 +147,7 @@ async def storm(plan: Plan) -> Outcome:
     where, loop = urlsplit(plan.url), asyncio.get_running_loop()
     running, cpu, begun = _Storm(plan), sum(os.times()[:2]), time.perf_counter()
     for _ in range(min(plan.connections, plan.requests)):
-        await loop.create_connection(lambda: _Connection(running), where.hostname, where.port or 80)
+        await loop.create_connection(lambda: _Connection(running), where.hostname or "", where.port or 80)
     while not running.finished.done():
         before = len(running.times)
         await asyncio.wait({running.finished}, timeout=_ANSWER_SECONDS)
