@@ -1,4 +1,7 @@
-"""`python -m bench [section ...]`: measure, print, and write the result into RESULTS.md. Exit status 1: a goal was missed."""
+"""`python -m bench [section ...]`: measure, print, and write the result into RESULTS.md.
+
+Exit status 1: a goal was missed.
+"""
 
 import argparse
 import asyncio
