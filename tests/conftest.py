@@ -12,6 +12,7 @@ from vendors.openai_server import OpenAIServer
 
 from contactship_devstack import valkey as valkey_server
 from contactship_devstack.guard import Guard
+from contactship_devstack.processes import Fork
 from contactship_devstack.stack import Stack
 from contactship_devstack.template import TemplateDatabase, on_server
 from contactship_devstack.testing import StackFactory
@@ -74,6 +75,7 @@ def shared_scene(
     template_database: TemplateDatabase,
     vendor_env: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
+    start_by: Fork | None,
 ) -> Iterator[Scene]:
     """API, scheduler and AI worker of a module whose tests leave them well; the module's ENV adds settings."""
     name = f"test_{uuid.uuid4().hex[:20]}"
@@ -86,6 +88,7 @@ def shared_scene(
             env=FAST | vendor_env | getattr(request.module, "ENV", {}),
             valkey=valkey,
             guard=process_guard,
+            fork=start_by,
         )
         with stack:
             stack.start("api", "scheduler", "ai_worker")

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import psutil
 
@@ -54,11 +56,34 @@ def script(name: str) -> str:
     return str(path)
 
 
+def entry_point(script: str) -> EntryPoint:
+    """The function that a console script calls."""
+    [found] = entry_points(group="console_scripts", name=script)
+    return found
+
+
+class Child(Protocol):
+    """The part of `subprocess.Popen` that is used here."""
+
+    pid: int
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+Fork = Callable[[str, dict[str, str], Path], Child]
+"""Starts a console script with an environment and a log, see `contactship_devstack.fork`."""
+
+
 class ManagedProcess:
     """A process in a session of its own, so that Ctrl-C reaches only whoever manages it.
 
     `environment` is the whole environment of the process. What it writes is appended to `log`; without one it is to be
-    read from `stdout`, or the process stops when the pipe is full.
+    read from `stdout`, or the process stops when the pipe is full. With `fork` (and a log) it is started by that.
     """
 
     def __init__(
@@ -70,6 +95,7 @@ class ManagedProcess:
         *,
         log: Path | None = None,
         guard: Guard | None = None,
+        fork: Fork | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -77,7 +103,8 @@ class ManagedProcess:
         self.environment = {**environment, kind.port_variable: str(port), "PYTHONUNBUFFERED": "1"}
         self._log = log
         self._guard = guard
-        self._child: subprocess.Popen[bytes] | None = None
+        self._fork = fork
+        self._child: Child | None = None
         self._family: list[psutil.Process] = []
         self._asked_at = math.inf
 
@@ -107,9 +134,17 @@ class ManagedProcess:
 
     def start(self) -> None:
         """Start it and return at once; see `wait_until_ready`."""
+        if self._fork is not None and self._log is not None:
+            self._child = self._fork(self.kind.script, self.environment, self._log)
+        else:
+            self._child = self._start_script()
+        if self._guard:
+            self._guard.watch(self._child.pid)
+
+    def _start_script(self) -> Child:
         with contextlib.ExitStack() as files:
             output = subprocess.PIPE if self._log is None else files.enter_context(self._log.open("ab"))
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 [script(self.kind.script)],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -117,8 +152,6 @@ class ManagedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        if self._guard:
-            self._guard.watch(self._child.pid)
 
     def is_ready(self) -> bool:
         """One question to `/health/readiness`. False for every kind of "no" or "not yet"."""

@@ -20,7 +20,7 @@ from contactship_devstack.errors import DevstackError
 from contactship_devstack.guard import Guard
 from contactship_devstack.polling import free_port
 from contactship_devstack.postgres import PostgresServer
-from contactship_devstack.processes import KINDS, READY_TIMEOUT_S, STOP_TIMEOUT_S, ManagedProcess, describe_exit
+from contactship_devstack.processes import KINDS, READY_TIMEOUT_S, STOP_TIMEOUT_S, Fork, ManagedProcess, describe_exit
 from contactship_devstack.valkey import ValkeyServer
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
@@ -33,7 +33,8 @@ class Stack:
     """Starts, hurts and stops processes. Use it as a context manager or call `close`.
 
     `env` is what all processes get; `start` takes more for single ones. API_SECRET_KEY is known as `.api_key`.
-    `postgres` and `valkey` are the servers, where the stack has its own: stop, freeze and restart them.
+    `postgres` and `valkey` are the servers, where the stack has its own: stop, freeze and restart them. With `fork`
+    processes start without the second that imports take, see `contactship_devstack.fork`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Stack:
         postgres: PostgresServer | None = None,
         valkey: ValkeyServer | None = None,
         guard: Guard | None = None,
+        fork: Fork | None = None,
     ) -> None:
         self.database_url = database_url
         self.redis_url = redis_url
@@ -54,6 +56,7 @@ class Stack:
         self.valkey = valkey
         self.api_key = secrets.token_urlsafe(32)
         self._guard = guard
+        self._fork = fork
         self._processes: dict[str, ManagedProcess] = {}
         self.env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
             "DATABASE_URL": database_url,
@@ -160,7 +163,7 @@ class Stack:
         same = sum(process.kind.name == kind_name for process in self._processes.values())
         name = kind_name if same == 0 else f"{kind_name}-{same + 1}"
         process = ManagedProcess(
-            name, KINDS[kind_name], free_port(), self.env | env, log=self._log(name), guard=self._guard
+            name, KINDS[kind_name], free_port(), self.env | env, log=self._log(name), guard=self._guard, fork=self._fork
         )
         self._processes[name] = process
         process.start()

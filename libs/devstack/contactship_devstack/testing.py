@@ -24,8 +24,10 @@ import pytest
 
 from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
+from contactship_devstack.fork import fork
 from contactship_devstack.guard import Guard
 from contactship_devstack.postgres import PostgresServer
+from contactship_devstack.processes import Fork
 from contactship_devstack.stack import Stack
 from contactship_devstack.template import SHARED_POSTGRES, TemplateDatabase, migrated_database, on_server
 from contactship_devstack.valkey import ValkeyServer
@@ -133,8 +135,16 @@ class StackFactory(Protocol):
         """
 
 
+@pytest.fixture(scope="session")
+def start_by() -> Fork | None:
+    """How stacks start their processes: by forking, unless each must be an interpreter of its own to be measured."""
+    return None if "COVERAGE_PROCESS_START" in os.environ else fork
+
+
 @pytest.fixture
-def make_stack(request: pytest.FixtureRequest, process_guard: Guard, tmp_path: Path) -> Iterator[StackFactory]:
+def make_stack(
+    request: pytest.FixtureRequest, process_guard: Guard, start_by: Fork | None, tmp_path: Path
+) -> Iterator[StackFactory]:
     """Stacks that are stopped after the test; if it failed, the last lines of their logs are in the report."""
     with ExitStack() as cleanup:
         stacks: list[Stack] = []
@@ -160,6 +170,7 @@ def make_stack(request: pytest.FixtureRequest, process_guard: Guard, tmp_path: P
                 postgres=server,
                 valkey=valkey,
                 guard=process_guard,
+                fork=start_by,
             )
             stacks.append(stack)
             cleanup.enter_context(stack)

@@ -15,6 +15,11 @@ from contactship_devstack.restarts import Backoff
 from contactship_devstack.testing import StackFactory
 
 
+@pytest.fixture(scope="module")
+def start_by() -> None:
+    """By the scripts, which are stand-ins here."""
+
+
 @pytest.fixture(autouse=True)
 def _stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "script", processes.script)  # put back what install replaces
