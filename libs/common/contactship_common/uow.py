@@ -78,7 +78,8 @@ class UnitOfWork:
         """
         slot = task.slot()
         priority = task.PRIORITY if priority is None else priority
-        ref = TaskRef(id=new_id(), queue=task.QUEUE, slot=slot)
+        together = task.KIND if task.TOGETHER > 1 and priority == task.PRIORITY else None
+        ref = TaskRef(id=new_id(), queue=task.QUEUE, slot=slot, together=together)
         key: str | UUID = slot or ref.id
         if key in self._tasks:
             ref, row = self._tasks[key]
@@ -162,6 +163,22 @@ class UnitOfWork:
                     self.ring(ref)
         return stored
 
+    @property
+    def is_untouched(self) -> bool:
+        """Nothing has been read, written or collected in it yet."""
+        return not (self._tasks or self._audit or self.session.in_transaction())
+
+    async def write_with_tasks(self, steps: str, found: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Run `steps` (what stands in a WITH) with the collected tasks, in one statement and a transaction of its own:
+        for what happens most. What follows in this unit of work is another transaction.
+
+        `found` is a SELECT from the steps; returns its first row. Without one, no task is queued. Tasks are not rung:
+        this is for those that are to wait a while.
+        """
+        pending, self._tasks = self._tasks, {}
+        rows = [row for _, row in pending.values()]
+        return await store.write_with_tasks(self.runtime.db.fast, steps, found, parameters, rows)
+
     def audit(
         self, action: str, entity_type: str | None = None, entity_id: object = None, *, actor: str = "", **data: Any
     ) -> None:
@@ -211,6 +228,8 @@ class UnitOfWork:
             for key, (ref, _) in pending.items():
                 row = found[key]
                 ref.id, ref.status, ref.inserted, ref.due = row.id, row.status, row.inserted, row.due
+                if not ref.inserted:
+                    ref.together = None  # it may have run before
                 if ring and ref.due:
                     self.ring(ref)
         if self._audit:
@@ -234,7 +253,7 @@ class UnitOfWork:
     async def _after_commit(self) -> None:
         after, self._after = self._after, _AfterCommit()
         for ref in after.ring:
-            self.runtime.bell.ring(ref.queue, ref.id)
+            self.runtime.bell.ring(ref.queue, ref.id, ref.together)
         if after.forget or after.ended:
             await _tell_redis(self.runtime, after.forget, after.ended)
         for user_id in after.access_changed:

@@ -35,6 +35,8 @@ class TaskRef:
     status: str = "queued"
     inserted: bool = False
     due: bool = False
+    together: str | None = None
+    """Its kind, if one ring may stand for many tasks of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,7 @@ SELECT r.id, r.kind, r.queue, r.priority, r.payload, r.subject_id, r.slot, r.hol
        rerun boolean, max_attempts int, delay double precision, max_wait double precision, requested_by text,
        correlation_id text, traceparent text)
 """
-_ENQUEUE = sa.text(
-    re.sub(r"%\((\w+)\)s", r":\1", _INSERT)
-    + """
+_OR_FIND = """
  ORDER BY r.slot
     ON CONFLICT (slot) DO UPDATE SET
        payload = t.payload || excluded.payload,
@@ -101,6 +101,10 @@ _ENQUEUE = sa.text(
            WHEN t.run_at > now() THEN excluded.published_at
            WHEN t.debounce_until > now() AND excluded.debounce_until IS NOT NULL AND excluded.run_at > now() THEN NULL
            ELSE t.published_at END
+"""
+_ENQUEUE = sa.text(
+    re.sub(r"%\((\w+)\)s", r":\1", _INSERT + _OR_FIND)
+    + """
 RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
           t.status = 'queued' AND t.run_at <= now() AND t.published_at = now() AS due
 """
@@ -136,6 +140,28 @@ async def enqueue_new(
             statement.encode(), {**parameters, "rows": json.dumps(list(tasks)), "ring": ring}
         )
         return {row["id"] for row in await cursor.fetchall()}
+
+
+@cache
+def _writing(steps: str, found: str) -> bytes:
+    """The whole statement, without what only people need: psycopg remembers what it has parsed up to 4,096 bytes."""
+    queued = f"{_INSERT} WHERE EXISTS (SELECT FROM found) {_OR_FIND}"
+    text = f"WITH {steps}, found AS ({found}), queued AS ({queued}) SELECT * FROM found"  # noqa: S608  # all constants
+    return " ".join(re.sub(r"--.*", "", text).split()).encode()
+
+
+async def write_with_tasks(
+    pool: FastPool, steps: str, found: str, parameters: Mapping[str, Any], tasks: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Run `steps` (what stands in a WITH) and queue the tasks in one statement that is a transaction by itself.
+
+    `found` is a SELECT from the steps; without a row of it no task is queued. Returns its first row. Nobody is rung:
+    the dispatcher takes the tasks when they are due.
+    """
+    given = {**parameters, "rows": json.dumps(list(tasks)), "ring": False}
+    async with pool.connection() as connection:
+        cursor = await connection.execute(_writing(steps, found), given)
+        return await cursor.fetchone()
 
 
 # A UUIDv7, as the application makes them: 48 bits of the time in ms, then version and chance.

@@ -19,7 +19,7 @@ from contactship_api.conversations.schemas import ConversationOut, ConversationU
 from contactship_common.contact_center.interactions import complete_with_conversation
 from contactship_common.conversations.audience import audience
 from contactship_common.conversations.opening import open_conversation
-from contactship_common.conversations.posting import NewMessage, post_message
+from contactship_common.conversations.posting import NewMessage, post_at_once, post_message
 from contactship_common.conversations.shapes import MessageOut
 from contactship_common.errors import ConcurrentChange, Forbidden
 from contactship_common.models import (
@@ -153,8 +153,11 @@ async def post(uow: UnitOfWork, who: Principal, conversation_id: UUID, body: Mes
     )
     if inbound:
         return await _post_inbound(uow, conversation_id, new)
-    # The statement that adds the message asks who may: one round trip for what happens most.
-    posted = await post_message(uow, conversation_id, new, only_agent=who.id if who.role == Role.SALES_AGENT else None)
+    # The statement that adds the message asks who may.
+    only_agent = who.id if who.role == Role.SALES_AGENT else None
+    if uow.is_untouched and (out := await post_at_once(uow, conversation_id, new, only_agent=only_agent)) is not None:
+        return out
+    posted = await post_message(uow, conversation_id, new, only_agent=only_agent)
     if posted is None:
         now = await queries.check_access(uow.session, who, conversation_id)
         raise ConversationClosed if now.status == ConversationStatus.CLOSED else ConcurrentChange

@@ -257,7 +257,7 @@ def install(app: FastAPI, count_unrouted: Callable[[Request], Awaitable[None]]) 
     app.add_exception_handler(ContactshipError, typed)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
-    for away in {*DATABASE_AWAY, sa.exc.DBAPIError}:
+    for away in {*DATABASE_AWAY, sa.exc.DBAPIError, pg.Error}:
         app.add_exception_handler(away, database)
 
 
