@@ -44,16 +44,25 @@ class PostgresServer:
     """One server on one data folder. `start` finds and reuses a server that an earlier owner left running there.
 
     `data` must not exist or be a PostgreSQL data folder; `run` holds the socket and is closed to everybody else.
+    `programs` is the folder of another PostgreSQL than the bundled one.
     """
 
     def __init__(
-        self, data: Path, run: Path, log: Path, *, settings: dict[str, str] | None = None, guard: Guard | None = None
+        self,
+        data: Path,
+        run: Path,
+        log: Path,
+        *,
+        settings: dict[str, str] | None = None,
+        guard: Guard | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.data = data
         self.run = run
         self.log = log
         self.settings = DEVELOPMENT if settings is None else settings
         self._guard = guard
+        self._programs = programs
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,7 +89,7 @@ class PostgresServer:
         # A pid file of a dead server whose number now belongs to another process would stop PostgreSQL from starting.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         options = {"listen_addresses": "", "unix_socket_directories": str(self.run), **self.settings}
-        arguments: list[str | Path] = [binaries() / "postgres", "-D", self.data]
+        arguments: list[str | Path] = [(self._programs or binaries()) / "postgres", "-D", self.data]
         for name, value in options.items():
             arguments += ["-c", f"{name}={value}"]
         with self.log.open("ab") as log:
@@ -140,10 +149,13 @@ class PostgresServer:
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(mode=0o700)
         give_to_server(building)
-        command: list[str | Path] = [binaries() / "initdb", "-D", building, "-U", "postgres", "--encoding=UTF8"]
+        initdb = (self._programs or binaries()) / "initdb"
+        command: list[str | Path] = [initdb, "-D", building, "-U", "postgres", "--encoding=UTF8"]
         # The folder of the socket is closed to others, so whoever reaches it is its owner; TCP is off altogether.
         command += ["--auth-local=trust", "--auth-host=reject", "--no-instructions"]
-        command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        # The built-in locales came with PostgreSQL 17; another one may be older.
+        builtin = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command += ["--locale=C.UTF-8"] if self._programs else builtin
         if self.settings.get("fsync") == "off":
             command.append("--no-sync")
         process = as_server(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
