@@ -1,6 +1,7 @@
 """From a number that a provider names to the lead who has it."""
 
 import json
+from collections.abc import Iterable
 from uuid import UUID
 
 import phonenumbers
@@ -14,6 +15,12 @@ from contactship_common.outbound.payloads import publish_lead
 from contactship_common.uow import UnitOfWork
 
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 4242))")
+_LOCK_CALL = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:call, 4243))")
+_LOCK_ALL = """
+SELECT count(pg_advisory_xact_lock(hashtextextended(name, space)))
+  FROM (SELECT * FROM unnest(%(names)s::text[], %(spaces)s::bigint[]) WITH ORDINALITY AS each(name, space, place)
+         ORDER BY place OFFSET 0) AS each
+"""
 # Each index is walked by itself; of several leads the one with the newest activity.
 _LEAD = sa.text("""
 WITH these AS (
@@ -88,6 +95,23 @@ def provider_number(text: str | None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+def called(name: str | None, phone_e164: str) -> str:
+    """What a new lead with this number is called."""
+    return " ".join((name or "").split())[:_LONGEST_NAME] or phone_e164[-4:]
+
+
+async def lock_call(uow: UnitOfWork, call_key: str) -> None:
+    """Whoever handles something about this call comes one after the other. Before numbers, wherever both are locked."""
+    await uow.session.execute(_LOCK_CALL, {"call": call_key})
+
+
+async def lock_all(uow: UnitOfWork, *, calls: Iterable[str], phones: Iterable[str]) -> None:
+    """The same for many, in the one order."""
+    names = [*((call, 4243) for call in sorted(calls)), *((phone, 4242) for phone in sorted(phones))]
+    asked = {"names": [name for name, _ in names], "spaces": [space for _, space in names]}
+    await (await uow.session.connection()).exec_driver_sql(_LOCK_ALL, asked)
+
+
 async def lock_phone(uow: UnitOfWork, phone_e164: str) -> None:
     """Whoever handles something about this number comes one after the other, until the transaction ends."""
     await uow.session.execute(_LOCK, {"phone": phone_e164})
@@ -105,7 +129,7 @@ async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = 
 
 
 async def _make_lead(uow: UnitOfWork, phone_e164: str, name: str | None) -> UUID:
-    first = " ".join((name or "").split())[:_LONGEST_NAME] or phone_e164[-4:]
+    first = called(name, phone_e164)
     source = {"source": LeadSource.WEBHOOK.value}
     lead_id = new_id()
     await uow.session.execute(

@@ -27,6 +27,12 @@ _SUBSCRIBED = sa.text(
 )
 
 
+async def is_wanted(uow: UnitOfWork, event_type: str) -> bool:
+    """Whether anybody has subscribed: one look for many events that may have to be told."""
+    event = orjson.dumps(event_type).decode()
+    return (await uow.session.execute(_SUBSCRIBED, {"event": event})).first() is not None
+
+
 async def publish(uow: UnitOfWork, event_type: str, data: Data | DataWhenWanted) -> None:
     """Tell every endpoint that has subscribed to this, once this transaction has committed. `data` is what
     JSON can say (ids and times in UTC too), carries no code and no secret, and is frozen here."""

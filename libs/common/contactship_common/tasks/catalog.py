@@ -33,6 +33,7 @@ class TaskKind(BaseModel):
     HOLDS: ClassVar[Literal["waiting", "ended"]] = "ended"
     ONCE: ClassVar[bool] = False
     CALLBACK_EVENT: ClassVar[str | None] = None  # type of the message when it succeeds; None: takes no callbacks
+    TOGETHER: ClassVar[int] = 1  # so many are handled in one transaction where many wait (tasks/together.py)
 
     def slot(self) -> str | None:
         """While one task holds this name, the same work cannot be queued again; None: no such rule."""
@@ -212,6 +213,7 @@ class HandleWebhook(TaskKind):
     KIND = "webhook.handle"
     QUEUE = "delivery"
     PRIORITY = 60
+    TOGETHER = 50
 
     inbox_id: UUID
 

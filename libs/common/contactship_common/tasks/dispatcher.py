@@ -6,6 +6,7 @@ same to it: a due task that nobody has claimed for a while is rung (again), as l
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from contactship_common.db import DATABASE_AWAY
 from contactship_common.runtime import Runtime
 from contactship_common.tasks.bell import message_for
 from contactship_common.tasks.broker import messages_waiting
-from contactship_common.tasks.catalog import QUEUES
+from contactship_common.tasks.catalog import KINDS, QUEUES
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ WITH due AS MATERIALIZED (
         AND (published_at IS NULL OR published_at < now() - make_interval(secs => %(again)s))
       ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 UPDATE tasks SET published_at = now() FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, priority, run_at
+RETURNING tasks.id, priority, run_at, kind, run_no
 """
 
 _RETURN_EXPIRED = """
@@ -52,6 +53,21 @@ _THREADS = """
 SELECT queue, sum(threads)::int AS threads FROM worker_heartbeats
  WHERE seen_at > now() - interval '30 seconds' AND queue IS NOT NULL GROUP BY queue
 """
+
+
+def _rings(due: list[dict[str, Any]]) -> list[tuple[UUID, str | None]]:
+    """One ring a task; of those that are handled together one for as many as a worker takes at once."""
+    rings: list[tuple[UUID, str | None]] = []
+    together: Counter[str] = Counter()
+    for row in due:
+        kind = KINDS.get(row["kind"])
+        if kind is None or kind.TOGETHER == 1 or row["run_no"] or row["priority"] != kind.PRIORITY:
+            rings.append((row["id"], None))
+            continue
+        if together[kind.KIND] % kind.TOGETHER == 0:
+            rings.append((row["id"], kind.KIND))
+        together[kind.KIND] += 1
+    return rings
 
 
 class Dispatcher:
@@ -95,18 +111,18 @@ class Dispatcher:
         )
         if due:
             due.sort(key=lambda row: (row["priority"], row["run_at"]))
-            sent = await asyncio.to_thread(self._send, queue, [row["id"] for row in due])
+            sent = await asyncio.to_thread(self._send, queue, _rings(due))
             metrics.DISPATCHED.labels("rung").inc(sent)
         return due
 
-    def _send(self, queue: str, ids: list[UUID]) -> int:
-        for sent, task_id in enumerate(ids):
+    def _send(self, queue: str, rings: list[tuple[UUID, str | None]]) -> int:
+        for sent, (task_id, together) in enumerate(rings):
             try:
-                self.runtime.broker.enqueue(message_for(queue, task_id))
+                self.runtime.broker.enqueue(message_for(queue, task_id, together))
             except Exception as error:  # the rest is rung again later
                 log.warning("dispatcher.broker_away", queue=queue, error=type(error).__name__)
                 return sent
-        return len(ids)
+        return len(rings)
 
     async def _rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         async with self.runtime.db.fast.connection() as connection:

@@ -16,8 +16,9 @@ from contactship_common.tasks import journal, store
 from contactship_common.tasks.catalog import KINDS
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.outcomes import Again, Done, GivenUp, Permanent, RetryLater, Skip, TaskError, Transient
-from contactship_common.tasks.settle import Overtaken, Run, end, keep_journal, requeue, settle, transaction
+from contactship_common.tasks.settle import Overtaken, Run, about, end, keep_journal, requeue, settle, transaction
 from contactship_common.tasks.store import ClaimedTask
+from contactship_common.tasks.together import Together
 from contactship_common.uow import UnitOfWork
 
 log = structlog.get_logger()
@@ -49,20 +50,23 @@ class Runner:
         # A set and not a map by id: a task that was lost to a stalled lease can run here twice at once, fenced.
         self.runs: set[Run] = set()
         self.draining = False
+        self.together = Together(runtime, handlers, owner, self.runs, self._run, lambda: self.draining)
         self._inside = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def run(self, task_id: UUID) -> None:
-        """Claim the task and see it through. Returns normally whatever happens."""
+    async def run(self, task_id: UUID, kind: str | None = None) -> None:
+        """Claim the task and see it through; with `kind` all that wait of this kind, which is handled together.
+        Returns normally whatever happens."""
         if self.draining:
             return
         # Counted from before the claim, so that a shutdown at this moment waits for it.
         self._inside += 1
         self._idle.clear()
         try:
-            task = await self._claim(task_id)
-            if task is not None:
+            if kind is not None and self.together.handles(kind):
+                await self.together.run(kind)
+            elif (task := await self._claim(task_id)) is not None:
                 await self._run(task)
         finally:
             self._inside -= 1
@@ -81,16 +85,7 @@ class Runner:
 
     async def _run(self, task: ClaimedTask) -> None:
         structlog.contextvars.clear_contextvars()
-        about: tracing.Attributes = {
-            "messaging.system": "contactship",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": task.queue,
-            "messaging.message.id": str(task.id),
-            "contactship.task.kind": task.kind,
-            "contactship.task.run_no": task.run_no,
-            "contactship.request_id": task.correlation_id,
-        }
-        with tracing.span(f"task {task.kind}", "consumer", about, parent=task.traceparent) as span:
+        with tracing.span(f"task {task.kind}", "consumer", about(task), parent=task.traceparent) as span:
             structlog.contextvars.bind_contextvars(
                 task_id=str(task.id),
                 kind=task.kind,

@@ -57,12 +57,28 @@ class Run:
 
 def transaction(runtime: Runtime, task: ClaimedTask) -> AbstractAsyncContextManager[UnitOfWork]:
     """A unit of work on behalf of whoever asked for the task."""
-    context = Context(
+    return unit_of_work(runtime, context_of(task))
+
+
+def context_of(task: ClaimedTask) -> Context:
+    return Context(
         actor=task.requested_by or "system",
         request_id=task.correlation_id,
         traceparent=tracing.current_traceparent() or task.traceparent,
     )
-    return unit_of_work(runtime, context)
+
+
+def about(task: ClaimedTask) -> tracing.Attributes:
+    """What the span of a run says."""
+    return {
+        "messaging.system": "contactship",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": task.queue,
+        "messaging.message.id": str(task.id),
+        "contactship.task.kind": task.kind,
+        "contactship.task.run_no": task.run_no,
+        "contactship.request_id": task.correlation_id,
+    }
 
 
 async def settle(runtime: Runtime, run: Run, write: Write) -> None:
@@ -126,15 +142,15 @@ async def end(
     if now == "queued":
         uow.ring(store.TaskRef(id=task.id, queue=task.queue, slot=None))
     else:
-        uow.task_ended(task.id)
-        _tell_who_asked(uow, task, now)
+        tell_ended(uow, task, now)
         if told:
             await callbacks.publish(uow, [task.id])
     uow.forget(*(payload.cache_keys() if payload else ()))
 
 
-def _tell_who_asked(uow: UnitOfWork, task: ClaimedTask, status: str) -> None:
-    """A person who asked for the task and is connected sees it end."""
+def tell_ended(uow: UnitOfWork, task: ClaimedTask, status: str) -> None:
+    """Whoever waits for the task is woken, and a person who asked for it and is connected sees it end."""
+    uow.task_ended(task.id)
     kind, _, user_id = (task.requested_by or "").partition(":")
     if kind == "user":
         shown = {

@@ -95,12 +95,12 @@ class WorkerProcess:
         broker = make_broker(self.core.broker_url, middleware=[event_loop])
         dramatiq.set_broker(broker)
 
-        async def run_task(task_id: str) -> None:
+        async def run_task(task_id: str, kind: str | None = None) -> None:
             if self.runner.draining:
                 # Fetched before the stop: put it back for another worker instead of losing it for TASK_RING_AGAIN.
-                self.runtime.bell.ring(self.queue, UUID(task_id))
+                self.runtime.bell.ring(self.queue, UUID(task_id), kind)
                 return
-            await self.runner.run(UUID(task_id))
+            await self.runner.run(UUID(task_id), kind)
 
         dramatiq.actor(broker=broker, actor_name=ACTOR_NAME, queue_name=self.queue)(run_task)
         worker = dramatiq.Worker(broker, queues={self.queue}, worker_timeout=IDLE_POLL_MS, worker_threads=self.threads)

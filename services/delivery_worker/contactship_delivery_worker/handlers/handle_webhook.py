@@ -1,10 +1,11 @@
 """Turns a stored webhook into interactions, messages, leads and reports."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contactship_common.contact_center import builderbot, elevenlabs, twilio
 from contactship_common.contact_center.events import (
     CallEvent,
     Ignored,
@@ -16,17 +17,19 @@ from contactship_common.contact_center.events import (
 )
 from contactship_common.settings import ContactCenterSettings
 from contactship_common.tasks.catalog import HandleWebhook
-from contactship_common.tasks.handler import Handler
 from contactship_common.tasks.outcomes import Again, GivenUp, TaskError
 from contactship_common.tasks.store import ClaimedTask
+from contactship_common.tasks.together import Member, TogetherHandler
 from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.inbound.calls import apply_call
 from contactship_delivery_worker.inbound.entries import Entry, handled, lock_entry, refused
 from contactship_delivery_worker.inbound.messages import apply_incoming, apply_outgoing
 from contactship_delivery_worker.inbound.sms_reports import apply_status
+from contactship_delivery_worker.inbound.together import apply_all
+from contactship_delivery_worker.inbound.understanding import understand
 
 
-class WebhookHandler(Handler[HandleWebhook, None, None]):
+class WebhookHandler(TogetherHandler[HandleWebhook]):
     """Everything is in the database, so everything happens in `record`: the effects, the entry's `handled_at` and the
     end of the task commit together or not at all."""
 
@@ -69,21 +72,8 @@ class WebhookHandler(Handler[HandleWebhook, None, None]):
                 await handled(uow, entry)
                 return {"ignored": reason}
 
+    async def record_together(self, uow: UnitOfWork, members: Sequence[Member]) -> Mapping[UUID, dict[str, Any]]:
+        return await apply_all(uow, members, self._region)
+
     async def failed(self, uow: UnitOfWork, payload: HandleWebhook, task: ClaimedTask, error: TaskError) -> None:
         await refused(uow, payload.inbox_id, error.code, error.message)
-
-
-def understand(entry: Entry) -> Understood:
-    """
-    Raises:
-        NotUnderstood
-    """
-    body = entry.body or b""
-    match entry.kind:
-        case "call":
-            return elevenlabs.understand(body)
-        case "whatsapp":
-            return builderbot.understand(body)
-        case "sms_status" | "sms_inbound":
-            return twilio.understand(entry.kind, body, entry.query)
-    raise NotUnderstood("unknown_kind", "No reader for this kind of webhook")

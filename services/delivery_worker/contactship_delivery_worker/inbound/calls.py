@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from contactship_common.contact_center.events import CallEvent, NotUnderstood, Understood
 from contactship_common.contact_center.interactions import publish_completed
-from contactship_common.contact_center.phones import lead_of_phone
+from contactship_common.contact_center.phones import lead_of_phone, lock_call
 from contactship_common.leads import parse_phone
 from contactship_common.models import (
     CallDetail,
@@ -47,13 +47,15 @@ async def apply_call(
         NotUnderstood: its number cannot be read without `DEFAULT_REGION`.
     """
     number_of(event.from_number, region), number_of(event.to_number, region)  # before anything is written
+    call_id = id_of(entry, event)
+    await lock_call(uow, lock_key(entry, call_id))
     call = (
         await uow.session.execute(
             _LOCK_CALL,
             {
                 "id": new_id(),
                 "provider": str(entry.told_by),
-                "call_id": event.call_id or entry.key[:_LONGEST_ID],
+                "call_id": call_id,
                 "ai_handled": entry.told_by is Provider.ELEVENLABS,
                 "started_at": event.started_at or event.occurred_at or entry.received_at,
             },
@@ -65,9 +67,9 @@ async def apply_call(
         return {"interactionId": str(call.id), "duplicate": True}
     told = await _told(uow, call.id)
     state = fold(told)
-    theirs, values = _columns(state, region)
+    theirs, values = columns_of(state, region)
     if before := [one for one in told if one.key != entry.key]:
-        values = _changed(values, _columns(fold(before), region)[1], is_over=call.status in ENDED_INTERACTIONS)
+        values = _changed(values, columns_of(fold(before), region)[1], is_over=call.status in ENDED_INTERACTIONS)
     lead_id: UUID | None = call.lead_id
     if lead_id is None and theirs is not None:
         lead_id = await lead_of_phone(uow, theirs, name=state["customer_name"])
@@ -77,6 +79,15 @@ async def apply_call(
         await publish_completed(uow, [call.id])
     await handled(uow, entry)
     return {"interactionId": str(call.id), "leadId": str(lead_id) if lead_id else None}
+
+
+def id_of(entry: Entry, event: CallEvent) -> str:
+    """The provider's id of the call; without one, each event is a call of its own."""
+    return event.call_id or entry.key[:_LONGEST_ID]
+
+
+def lock_key(entry: Entry, call_id: str) -> str:
+    return f"{entry.told_by}:{call_id}"
 
 
 def number_of(told: str | None, region: str) -> str | None:
@@ -101,7 +112,7 @@ async def _told(uow: UnitOfWork, interaction_id: UUID) -> list[Told]:
     return [Told(load(told), key, at) for told, key, at in await uow.session.execute(statement)]
 
 
-def _columns(state: dict[str, Any], region: str) -> tuple[str | None, dict[str, Any]]:
+def columns_of(state: dict[str, Any], region: str) -> tuple[str | None, dict[str, Any]]:
     """The customer's number, and the interaction's columns."""
     caller, called = number_of(state["from_number"], region), number_of(state["to_number"], region)
     theirs = called if state["direction"] is Direction.OUTBOUND else caller
@@ -137,15 +148,8 @@ def _changed(values: dict[str, Any], before: dict[str, Any], *, is_over: bool) -
 
 async def _store(uow: UnitOfWork, interaction_id: UUID, values: dict[str, Any], state: dict[str, Any]) -> None:
     await uow.session.execute(sa.update(Interaction).where(col(Interaction.id) == interaction_id).values(values))
-    details: dict[str, Any] = {
-        "recording_url": state["recording_url"],
-        "transcript_text": state["transcript"],
-        "transcript_id": state["transcript_id"],
-        "summary": state["summary"],
-        "duration_sec": state["duration_sec"],
-        "hangup_reason": state["hangup_reason"],
-    }
-    if all(value is None for value in details.values()):
+    details = details_of(state)
+    if details is None:
         return
     row = sa.dialects.postgresql.insert(CallDetail).values(interaction_id=interaction_id, **details)
     # A summary that our own model wrote stays where the provider has none.
@@ -154,3 +158,16 @@ async def _store(uow: UnitOfWork, interaction_id: UUID, values: dict[str, Any], 
         "updated_at": sa.func.clock_timestamp(),
     }
     await uow.session.execute(row.on_conflict_do_update(index_elements=["interaction_id"], set_=kept))
+
+
+def details_of(state: dict[str, Any]) -> dict[str, Any] | None:
+    """What `call_details` holds; None: nothing."""
+    details: dict[str, Any] = {
+        "recording_url": state["recording_url"],
+        "transcript_text": state["transcript"],
+        "transcript_id": state["transcript_id"],
+        "summary": state["summary"],
+        "duration_sec": state["duration_sec"],
+        "hangup_reason": state["hangup_reason"],
+    }
+    return details if any(value is not None for value in details.values()) else None

@@ -1,6 +1,6 @@
 """The inbox entry that is being handled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,18 @@ async def lock_entry(uow: UnitOfWork, inbox_id: UUID) -> Entry | None:
     """The entry, ours until the transaction ends: of two runs about it the second finds it handled."""
     row = (await uow.session.execute(_LOCK, {"id": inbox_id})).first()
     return Entry(*row) if row else None
+
+
+_LOCK_ALL = """
+SELECT id, provider, kind, key, query, body, attempts, received_at, handled_at FROM webhook_inbox
+ WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+"""
+
+
+async def lock_entries(uow: UnitOfWork, inbox_ids: Sequence[UUID]) -> dict[UUID, Entry]:
+    """Those that are there, by id."""
+    rows = await (await uow.session.connection()).exec_driver_sql(_LOCK_ALL, {"ids": list(inbox_ids)})
+    return {row.id: Entry(*tuple(row)) for row in rows.all()}
 
 
 _HANDLED = sa.text("""
@@ -102,6 +114,26 @@ async def handled(uow: UnitOfWork, entry: Entry, row: EventRow | None = None) ->
         await uow.session.execute(_HANDLED, {"id": entry.id})
     else:
         await uow.session.execute(_HANDLED_WITH_EVENT, {"id": entry.id, **_parameters(entry, row)})
+
+
+_ALL_HANDLED = """
+WITH told AS (
+    INSERT INTO interaction_events (id, interaction_id, type, provider, provider_event_id, idempotency_key, raw,
+                                    normalized, occurred_at)
+    SELECT event_id, interaction_id, type, provider, provider_event_id, idempotency_key, raw, normalized, occurred_at
+      FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
+           event_id uuid, interaction_id uuid, type text, provider text, provider_event_id text, idempotency_key text,
+           raw jsonb, normalized jsonb, occurred_at timestamptz)
+    ON CONFLICT (idempotency_key) DO NOTHING)
+UPDATE webhook_inbox SET handled_at = clock_timestamp(), attempts = attempts + 1, error = NULL WHERE id = ANY(%(ids)s)
+"""
+
+
+async def all_handled(uow: UnitOfWork, entries: Sequence[Entry], rows: Sequence[tuple[Entry, EventRow]]) -> None:
+    """The same for many."""
+    events = [_parameters(entry, row) | {"raw": row.raw, "normalized": row.normalized} for entry, row in rows]
+    asked = {"rows": orjson.dumps(events).decode(), "ids": [entry.id for entry in entries]}
+    await (await uow.session.connection()).exec_driver_sql(_ALL_HANDLED, asked)
 
 
 _REFUSED = sa.text("""

@@ -1,5 +1,7 @@
 """What people write to us, and what is written from our side outside this system, becomes part of a conversation."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from contactship_common.contact_center.events import IncomingMessage, OutgoingMe
 from contactship_common.contact_center.interactions import CHANNEL_OF
 from contactship_common.contact_center.phones import lock_phone
 from contactship_common.conversations.posting import NewMessage, post_message
+from contactship_common.conversations.posting_many import Added, FromLead, lock_open, post_from_leads
 from contactship_common.errors import ConcurrentChange
 from contactship_common.models import (
     Channel,
@@ -25,6 +28,7 @@ from contactship_common.models import (
     Provider,
     SenderType,
 )
+from contactship_common.tasks.together import Member
 from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.inbound.entries import Entry, EventRow, handled
 from contactship_delivery_worker.inbound.threads import Place, threads
@@ -37,7 +41,7 @@ async def apply_incoming(
     uow: UnitOfWork, entry: Entry, understood: Understood, event: IncomingMessage
 ) -> dict[str, Any]:
     """Append it to the open conversation of the lead with this number."""
-    place = _place(entry, event.said, Direction.INBOUND, name=event.name, our_number=event.our_number)
+    place = place_of(entry, event.said, Direction.INBOUND, name=event.name, our_number=event.our_number)
     return await _append(uow, entry, understood, event.said, place)
 
 
@@ -50,7 +54,7 @@ async def apply_outgoing(
     await lock_phone(uow, event.said.phone_e164)
     delivery = await _sending_of(uow, entry, event.said)
     if delivery is None:
-        return await _append(uow, entry, understood, event.said, _place(entry, event.said, Direction.OUTBOUND))
+        return await _append(uow, entry, understood, event.said, place_of(entry, event.said, Direction.OUTBOUND))
     await delivery_reports.apply(uow, delivery.id, Report("sent", entry.told_by, event.said.message_id))
     row = None
     if delivery.interaction_id is not None:
@@ -60,11 +64,62 @@ async def apply_outgoing(
     return {"deliveryId": str(delivery.id), "echo": True}
 
 
-def _place(
+def place_of(
     entry: Entry, said: Text, direction: Direction, *, name: str | None = None, our_number: str | None = None
 ) -> Place:
     channel = Channel.SMS if entry.told_by is Provider.TWILIO else Channel.WHATSAPP
     return Place(said.phone_e164, channel, direction, name, our_number)
+
+
+@dataclass(frozen=True, slots=True)
+class NewText:
+    """A message from a person that is handled together with others."""
+
+    member: Member
+    entry: Entry
+    understood: Understood
+    event: IncomingMessage
+    place: Place
+
+
+def event_row(interaction_id: UUID, text: NewText) -> EventRow:
+    return _row(interaction_id, text.entry, text.understood, text.event.said)
+
+
+async def without_known(uow: UnitOfWork, texts: Sequence[NewText]) -> list[NewText]:
+    """Without those that are messages of ours already. Their numbers are locked."""
+    told = [(str(text.entry.told_by), text.event.said.message_id) for text in texts if text.event.said.message_id]
+    if not told:
+        return list(texts)
+    asked = {"providers": [provider for provider, _ in told], "ids": [message_id for _, message_id in told]}
+    rows = await (await uow.session.connection()).exec_driver_sql(_KNOWN_OF, asked)
+    known = {tuple(row) for row in rows}
+    return [text for text in texts if (str(text.entry.told_by), text.event.said.message_id) not in known]
+
+
+async def append_all(uow: UnitOfWork, placed: Sequence[tuple[NewText, UUID]]) -> list[tuple[NewText, Added]]:
+    """Append each to its conversation, in the order in which they came; without those whose conversation is closed."""
+    if not placed:
+        return []
+    still_open = await lock_open(uow, [conversation_id for _, conversation_id in placed])
+    new = [(text, conversation_id) for text, conversation_id in placed if conversation_id in still_open]
+    new.sort(key=lambda one: one[0].entry.id)
+    added = await post_from_leads(
+        uow, [FromLead(conversation_id, _columns(text), text.member.context) for text, conversation_id in new]
+    )
+    return [(text, row) for (text, _), row in zip(new, added, strict=True)]
+
+
+def _columns(text: NewText) -> dict[str, Any]:
+    said = text.event.said
+    return {
+        "content_text": said.text,
+        "content_type": str(said.content_type),
+        "media_url": said.media_url,
+        "provider": str(text.entry.told_by),
+        "provider_message_id": said.message_id,
+        "sent_at": said.sent_at.isoformat() if said.sent_at else None,
+    }
 
 
 def _row(interaction_id: UUID, entry: Entry, understood: Understood, said: Text) -> EventRow:
@@ -107,6 +162,11 @@ async def _append(uow: UnitOfWork, entry: Entry, understood: Understood, said: T
     raise ConcurrentChange
 
 
+_KNOWN_OF = """
+SELECT messages.provider, messages.provider_message_id FROM messages
+  JOIN unnest(%(providers)s::text[], %(ids)s::text[]) AS told(provider, id)
+    ON messages.provider = told.provider AND messages.provider_message_id = told.id
+"""
 _KNOWN = sa.text("SELECT id FROM messages WHERE provider = :provider AND provider_message_id = :message_id")
 
 

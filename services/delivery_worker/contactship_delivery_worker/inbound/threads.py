@@ -1,6 +1,6 @@
 """Where a message belongs: the open conversation of the lead with its number, and its running interaction."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,7 +17,7 @@ _ROUNDS = 5
 
 # One look for what nearly every message finds: its lead (of several, the one with the newest activity), conversation
 # and interaction.
-_LOOK = sa.text("""
+_LOOKING = """
 WITH these AS (
     SELECT lead_id AS id FROM lead_phones WHERE phone_e164 = :phone
      UNION
@@ -33,7 +33,13 @@ SELECT leads.id AS lead_id, conversations.id AS conversation_id, interactions.id
  ORDER BY greatest((SELECT max(activity_at) FROM conversations WHERE lead_id = leads.id), leads.updated_at) DESC,
           leads.id DESC
  LIMIT 1
-""")
+"""
+_LOOK = sa.text(_LOOKING)
+_LOOK_ALL = f"""
+SELECT place.phone, place.channel, found.*
+  FROM unnest(%(phones)s::text[], %(channels)s::text[]) AS place(phone, channel)
+ CROSS JOIN LATERAL ({_LOOKING.replace(":phone", "place.phone").replace(":channel", "place.channel")}) AS found
+"""  # noqa: S608  # all constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,28 @@ class Thread:
     lead_id: UUID
     conversation_id: UUID
     interaction_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The lead with a number. `answers`: the number leads to it already; `thread`: nothing has to be made."""
+
+    lead_id: UUID
+    answers: bool
+    thread: Thread | None
+
+
+async def look_all(uow: UnitOfWork, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Found]:
+    """What there is at these numbers and channels, by both; nothing where no lead has the number."""
+    asked = {"phones": [phone for phone, _ in places], "channels": [channel for _, channel in places]}
+    rows = await (await uow.session.connection()).exec_driver_sql(_LOOK_ALL, asked)
+    found = {}
+    for row in rows:
+        thread = None
+        if row.answers and row.interaction_id is not None:
+            thread = Thread(row.lead_id, row.conversation_id, row.interaction_id)
+        found[row.phone, row.channel] = Found(row.lead_id, row.answers, thread)
+    return found
 
 
 async def threads(uow: UnitOfWork, place: Place) -> AsyncIterator[Thread]:

@@ -1,0 +1,254 @@
+"""Tasks of one kind that are handled together: many in one transaction, where many wait.
+
+A handler that says how (`TogetherHandler`) is woken once for many tasks. It takes up to `TOGETHER` that wait, writes
+their effects with set-based statements, and all of them end in the same transaction, each with its own result. What it
+leaves out, and all of them if anything goes wrong, is run one by one afterwards, as any task: one that cannot be
+handled never takes others down.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from pydantic import ValidationError
+
+from contactship_common import metrics, tracing
+from contactship_common.db import DATABASE_AWAY
+from contactship_common.runtime import Runtime
+from contactship_common.tasks import store
+from contactship_common.tasks.catalog import KINDS, TaskKind
+from contactship_common.tasks.handler import AnyHandler, Handler
+from contactship_common.tasks.settle import Overtaken, Run, about, context_of, tell_ended
+from contactship_common.tasks.store import ClaimedTask, FastPool
+from contactship_common.uow import Context, UnitOfWork, unit_of_work
+
+log = structlog.get_logger()
+
+P = TypeVar("P", bound=TaskKind)
+
+AT_ONCE = 2
+"""Rounds of one kind that a process has at once: one calculates while the other waits for its commit."""
+_ALONE_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of the tasks. What follows from it happens on behalf of `context`."""
+
+    task: ClaimedTask
+    payload: Any
+    context: Context
+
+
+class TogetherHandler(Handler[P, Any, Any]):
+    """A handler whose tasks can be handled together. They have nothing to do outside the database."""
+
+    async def record_together(self, uow: UnitOfWork, members: Sequence[Member]) -> Mapping[UUID, dict[str, Any]]:
+        """Store the effects of those tasks for which that is simple, set-based, and return their results by task id.
+
+        The others are run one by one; nothing may have been written for them here. Rows are locked in one order
+        whatever the order of the members, because other rounds hold locks at the same time.
+        """
+        raise NotImplementedError
+
+
+# Only first runs, so that what failed before is by itself; the priority, so that what is more urgent is not walked
+# over. Nothing is waited for: what another round is just taking is not ours.
+_CLAIM = """
+WITH due AS MATERIALIZED (
+     SELECT id FROM tasks
+      WHERE queue = %(queue)s AND priority = %(priority)s AND status = 'queued' AND run_at <= now()
+        AND kind = %(kind)s AND run_no = 0
+      ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+UPDATE tasks SET status = 'running', run_no = run_no + 1, rerun = false, lease_owner = %(owner)s,
+       lease_until = now() + make_interval(secs => %(lease)s), claimed_at = now(),
+       started_at = coalesce(started_at, now()),
+       slot = CASE WHEN holds = 'waiting' THEN NULL ELSE slot END
+  FROM due WHERE tasks.id = due.id
+RETURNING tasks.id, kind, queue, payload, subject_id, run_no, failures, max_attempts, intent_at, requested_by,
+          correlation_id, traceparent, started_at, claimed_at,
+          extract(epoch FROM now() - started_at)::float8 AS waited_seconds
+"""
+
+_FINISH = sa.text("""
+UPDATE tasks SET
+       status = CASE WHEN rerun THEN 'queued' ELSE 'succeeded' END,
+       slot = CASE WHEN rerun THEN slot END,
+       finished_at = CASE WHEN rerun THEN NULL ELSE now() END,
+       started_at = CASE WHEN rerun THEN NULL ELSE started_at END,
+       failures = CASE WHEN rerun THEN 0 ELSE failures END,
+       run_at = CASE WHEN rerun THEN now() ELSE run_at END,
+       result = r.result, error = NULL,
+       rerun = false, lease_until = NULL, lease_owner = NULL, intent_at = NULL,
+       published_at = CASE WHEN rerun THEN now() END
+  FROM jsonb_to_recordset(CAST(:ended AS jsonb)) AS r(id uuid, run_no int, result jsonb)
+ WHERE tasks.id = r.id AND tasks.run_no = r.run_no AND tasks.status = 'running'
+RETURNING tasks.id, tasks.status
+""")
+
+
+async def _claim(pool: FastPool, kind: type[TaskKind], *, owner: str, lease_seconds: float) -> list[ClaimedTask]:
+    asked = {
+        "queue": kind.QUEUE,
+        "priority": kind.PRIORITY,
+        "kind": kind.KIND,
+        "limit": kind.TOGETHER,
+        "owner": owner,
+        "lease": lease_seconds,
+    }
+    async with pool.connection() as connection:
+        rows = await (await connection.execute(_CLAIM, asked)).fetchall()
+    return sorted((ClaimedTask(**row) for row in rows), key=lambda task: task.id)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What goes on with one kind. `asked`: a ring came while all rounds were busy."""
+
+    busy: int = 0
+    asked: bool = False
+
+
+@dataclass(slots=True)
+class Together:
+    """The rounds of one worker process. `runs` are those whose leases are renewed; `alone` runs one claimed task."""
+
+    runtime: Runtime
+    handlers: Mapping[str, AnyHandler]
+    owner: str
+    runs: set[Run]
+    alone: Callable[[ClaimedTask], Awaitable[None]]
+    stopping: Callable[[], bool]
+    _rounds: dict[str, _Round] = field(default_factory=dict)
+    _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE_AT_ONCE))
+
+    def handles(self, kind_name: str) -> bool:
+        return isinstance(self.handlers.get(kind_name), TogetherHandler)
+
+    async def run(self, kind_name: str) -> None:
+        """Take what waits of this kind until nothing is left; leave it to those who do so already if they are enough.
+        Returns normally whatever happens."""
+        kind, handler = KINDS[kind_name], self.handlers[kind_name]
+        state = self._rounds.setdefault(kind_name, _Round())
+        if state.busy >= AT_ONCE:
+            state.asked = True
+            return
+        state.busy += 1
+        try:
+            full = True
+            while (full or state.asked) and not self.stopping():
+                state.asked = False
+                lease = self.runtime.settings.task_lease
+                tasks = await _claim(self.runtime.db.fast, kind, owner=self.owner, lease_seconds=lease)
+                full = len(tasks) == kind.TOGETHER
+                if tasks:
+                    await self._handle(kind, handler, tasks)
+        except DATABASE_AWAY as error:
+            log.warning("task.claim_failed", kind=kind_name, error=type(error).__name__)
+        except Exception:
+            log.exception("task.claim_failed", kind=kind_name)
+        finally:
+            state.busy -= 1
+
+    async def _handle(self, kind: type[TaskKind], handler: AnyHandler, tasks: Sequence[ClaimedTask]) -> None:
+        done: set[UUID] = set()
+        if len(tasks) > 1 and isinstance(handler, TogetherHandler):
+            done = await self._record(kind, handler, tasks)
+        rest = [task for task in tasks if task.id not in done]
+        if len(rest) == 1:
+            await self.alone(rest[0])
+        elif rest:
+            await asyncio.gather(*(self._one_of(task) for task in rest))
+
+    async def _one_of(self, task: ClaimedTask) -> None:
+        async with self._few:
+            await self.alone(task)
+
+    async def _record(
+        self, kind: type[TaskKind], handler: TogetherHandler[Any], tasks: Sequence[ClaimedTask]
+    ) -> set[UUID]:
+        """The ids of those that have ended."""
+        structlog.contextvars.clear_contextvars()
+        started = time.perf_counter()
+        runs: list[Run] = []
+        for task in tasks:
+            try:
+                runs.append(Run(task, kind.model_validate(task.payload), handler, []))
+            except ValidationError:
+                continue  # said when it is run by itself
+        self.runs.update(runs)
+        metrics.TASKS_RUNNING.inc(len(runs))
+        try:
+            ended = await self._transaction(handler, runs)
+        except Exception as error:
+            # Whatever it was, it is reported by the run that it happens to again.
+            log.warning("tasks.not_together", kind=kind.KIND, count=len(runs), error=type(error).__name__)
+            return set()
+        finally:
+            self.runs.difference_update(runs)
+            metrics.TASKS_RUNNING.dec(len(runs))
+        seconds = time.perf_counter() - started
+        for run in runs:
+            if run.task.id in ended:
+                metrics.TASKS_ENDED.labels(kind.KIND, "succeeded").inc()
+                metrics.TASK_SECONDS.labels(kind.KIND).observe(seconds)
+                log.info(
+                    "task.ran",
+                    task_id=str(run.task.id),
+                    kind=kind.KIND,
+                    run_no=run.task.run_no,
+                    correlation_id=run.task.correlation_id,
+                    outcome="succeeded",
+                    ms=round(seconds * 1000),
+                    together=len(ended),
+                    **ended[run.task.id],
+                )
+        return set(ended)
+
+    async def _transaction(self, handler: TogetherHandler[Any], runs: Sequence[Run]) -> dict[UUID, dict[str, str]]:
+        """Those that have ended, each with what its log line carries.
+
+        Raises:
+            Overtaken: one of them is not ours any more; nothing was written.
+        """
+        with ExitStack() as spans:
+            members, seen = [], {}
+            for run in runs:
+                task = run.task
+                each = spans.enter_context(
+                    tracing.span(f"task {task.kind}", "consumer", about(task), parent=task.traceparent)
+                )
+                members.append(Member(task, run.payload, context_of(task)))
+                seen[task.id] = each
+            async with unit_of_work(self.runtime) as uow:
+                nobody = uow.context
+                results = await handler.record_together(uow, members)
+                uow.context = nobody
+                await uow.flush()
+                ours = [run for run in runs if run.task.id in results]
+                await self._finish(uow, ours, results)
+            for run in ours:
+                seen[run.task.id].note({"contactship.task.outcome": "succeeded"})
+        return {run.task.id: seen[run.task.id].log_fields for run in ours}
+
+    async def _finish(self, uow: UnitOfWork, ours: Sequence[Run], results: Mapping[UUID, dict[str, Any]]) -> None:
+        rows = [{"id": str(run.task.id), "run_no": run.task.run_no, "result": results[run.task.id]} for run in ours]
+        if not rows:
+            return
+        found = await uow.session.execute(_FINISH, {"ended": json.dumps(rows)})
+        now: dict[UUID, str] = {row.id: row.status for row in found}
+        if len(now) < len(ours):
+            raise Overtaken
+        for run in ours:
+            if now[run.task.id] == "queued":
+                uow.ring(store.TaskRef(id=run.task.id, queue=run.task.queue, slot=None))
+            else:
+                tell_ended(uow, run.task, now[run.task.id])
+            uow.forget(*run.payload.cache_keys())
