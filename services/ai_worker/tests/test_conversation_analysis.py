@@ -190,6 +190,23 @@ async def test_an_older_run_that_ends_later_does_not_overwrite_the_newer(scene: 
     assert (stored["ai_summary"], stored["analysed_up_to"]) == ("Newer.", 2)
 
 
+async def test_of_two_runs_that_read_the_same_the_first_one_stands(scene: Scene) -> None:
+    await scene.say("first")
+    # Its run was lost with a worker: it waits for a second try, and its slot is free for the next message's task.
+    [lost] = await scene.handlers.sql("UPDATE tasks SET slot = NULL RETURNING id")
+    await scene.say("second")
+
+    async def the_later_task_is_faster() -> None:
+        scene.model.says = GOOD | {"summary": "Faster."}
+        assert (await scene.analyse())["result"]["stored"] is True
+
+    scene.model.says = GOOD | {"summary": "Slower."}
+    scene.model.meanwhile = the_later_task_is_faster
+    ended = await scene.handlers.run(lost["id"])
+    assert (ended["status"], ended["result"]["stored"]) == ("succeeded", False)
+    assert (await scene.stored())["ai_summary"] == "Faster."
+
+
 async def test_a_message_during_a_run_has_its_own_analysis(scene: Scene) -> None:
     await scene.say("first")
     [first] = await scene.handlers.sql("SELECT id FROM tasks WHERE kind = 'conversation.analysis'")

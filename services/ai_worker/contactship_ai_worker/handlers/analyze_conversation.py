@@ -92,10 +92,13 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
         loaded: Loaded,
         result: Answer[ConversationAnalysisOutput],
     ) -> dict[str, Any]:
-        # Two runs may overlap: whoever has read further wins, whichever ends first.
+        # Two runs may overlap: whoever has read further wins, whichever ends first. Of two that read the same (a lost
+        # run's second try beside the task of a later message) the first one stands, unless somebody insists.
+        known = col(Conversation.analysed_up_to)
+        news = known <= loaded.up_to if payload.force else known < loaded.up_to
         statement = (
             sa.update(Conversation)
-            .where(col(Conversation.id) == payload.conversation_id, col(Conversation.analysed_up_to) <= loaded.up_to)
+            .where(col(Conversation.id) == payload.conversation_id, news)
             .values(
                 ai_summary=result.value.summary,
                 ai_priority=result.value.priority,
