@@ -121,6 +121,11 @@ class VendorServer:
         """Answer so until `reset`."""
         self.script(Say(kind, times=None, **how))
 
+    def behave(self) -> None:
+        """Answer validly from now on; what was counted stays."""
+        with self._lock:
+            self._script.clear()
+
     def reset(self) -> None:
         """Forget calls and scripts."""
         with self._lock:
