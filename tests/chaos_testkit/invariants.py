@@ -197,12 +197,16 @@ class Violation:
         return f"{self.invariant.counts_as}: not so that {self.invariant.sentence}: {self.what}"
 
 
-def violations(url: str, ledger: Ledger) -> list[Violation]:
-    """Whatever breaks an invariant in the database at this address."""
+def violations(url: str, ledger: Ledger, *, first: str = "") -> list[Violation]:
+    """Whatever breaks an invariant in the database at this address. Nothing is left there; `first` is a statement to
+    be done before and taken back afterwards."""
     found = []
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url) as connection:
+        if first:
+            connection.execute(first.encode())
         ledger.lay_out(connection)
         for invariant in INVARIANTS:
             rows = connection.execute(invariant.sql.encode()).fetchall()
             found += [Violation(invariant, " ".join(map(str, row))) for row in rows]
+        connection.rollback()
     return found
