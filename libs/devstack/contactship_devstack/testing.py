@@ -1,6 +1,6 @@
 """Pytest fixtures on a real PostgreSQL and a real Valkey. Registered once, by the `conftest.py` at the root.
 
-    database_url        a fresh, migrated database of its own for each test
+    database_url        a migrated database for each test alone, empty at its start
     empty_database_url  a fresh database without any table
     redis_url           an empty Valkey; one server for each pytest process
     postgres_url        administrator's address of the server (database `postgres`), one for the session
@@ -24,6 +24,7 @@ import pytest
 
 from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
+from contactship_devstack.clean_databases import CleanDatabases
 from contactship_devstack.fork import fork
 from contactship_devstack.guard import Guard
 from contactship_devstack.postgres import PostgresServer
@@ -86,9 +87,20 @@ def make_database(postgres_admin: psycopg.Connection, postgres_url: str) -> Iter
         yield make
 
 
+@pytest.fixture(scope="session")
+def _clean_databases(
+    postgres_admin: psycopg.Connection, postgres_url: str, template_database: TemplateDatabase
+) -> Iterator[CleanDatabases]:
+    databases = CleanDatabases(postgres_admin, postgres_url, template_database)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def database_url(make_database: Callable[[str], str], template_database: TemplateDatabase) -> str:
-    return make_database(template_database.name)
+def database_url(_clean_databases: CleanDatabases) -> Iterator[str]:
+    url = _clean_databases.take()
+    yield url
+    _clean_databases.give_back(url)
 
 
 @pytest.fixture
