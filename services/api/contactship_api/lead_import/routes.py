@@ -10,17 +10,11 @@ from starlette.responses import StreamingResponse
 from contactship_api.access.requires import LeadsAdmin
 from contactship_api.deps import Reading, TheGateway, Uow
 from contactship_api.gateway import Gateway
-from contactship_api.http.problems import JsonTooDeep, MalformedJson, PayloadTooLarge
+from contactship_api.http.problems import JsonTooDeep, MalformedJson
 from contactship_api.http.route import api_router, raises, streams_body
+from contactship_api.http.uploads import UPLOAD_PROBLEMS
 from contactship_api.lead_import import queries, service
-from contactship_api.lead_import.errors import (
-    FileMissing,
-    ImportNotFound,
-    MalformedUpload,
-    NotMultipart,
-    UnknownFormField,
-    UploadAborted,
-)
+from contactship_api.lead_import.errors import ImportNotFound
 from contactship_api.lead_import.schemas import FIELD_NAMES, DryRun, ImportAccepted, ImportOut
 from contactship_common.lead_csv.errors import (
     EmailColumnMissing,
@@ -84,14 +78,9 @@ _ERRORS_CSV: dict[int | str, dict[str, Any]] = {
 )
 @streams_body
 @raises(
-    NotMultipart,
-    MalformedUpload,
-    UploadAborted,
+    *UPLOAD_PROBLEMS,
     MalformedJson,
     JsonTooDeep,
-    PayloadTooLarge,
-    UnknownFormField,
-    FileMissing,
     FileEmpty,
     NotCsv,
     EncodingUnknown,

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from contactship_api.http.body import decode
 from contactship_api.http.problems import Invalid
-from contactship_api.lead_import.errors import UploadAborted
+from contactship_api.http.uploads import UploadAborted
 from contactship_api.lead_import.preview import preview
 from contactship_api.lead_import.schemas import DryRun, ImportAccepted
 from contactship_api.lead_import.stores import FileStore, PieceStore

@@ -1,29 +1,6 @@
-"""Why an upload of meetings is refused as a whole; what is wrong with single rows is listed in the answer."""
+"""Why a file of meetings is refused as a whole; what is wrong with single rows is listed in the answer."""
 
-from contactship_api.http.problems import UnsupportedMediaType
-from contactship_common.errors import ContactshipError, Unprocessable
-
-
-class NotMultipart(UnsupportedMediaType):
-    code, title = "not_multipart", "Send multipart/form-data with the field file, or nothing for the bundled meetings"
-
-
-class MalformedUpload(ContactshipError):
-    status, code, title = 400, "malformed_upload", "The multipart body could not be read to its end"
-
-
-class UploadAborted(ContactshipError):
-    """The client went away: nobody reads this answer, but the log shows no 500."""
-
-    status, code, title = 400, "upload_aborted", "The upload broke off"
-
-
-class FileMissing(Unprocessable):
-    code, title = "file_missing", "The form has no field named file with a file in it"
-
-
-class UnknownFormField(Unprocessable):
-    code, title = "unknown_form_field", "The form may have the field file, once"
+from contactship_common.errors import Unprocessable
 
 
 class ColumnsMissing(Unprocessable):

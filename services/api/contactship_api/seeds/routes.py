@@ -7,19 +7,10 @@ from fastapi import Request, Response
 
 from contactship_api.access.requires import Admin
 from contactship_api.deps import Uow
-from contactship_api.http.problems import PayloadTooLarge
 from contactship_api.http.route import api_router, raises, streams_body
+from contactship_api.http.uploads import UPLOAD_PROBLEMS
 from contactship_api.seeds import rows, service
-from contactship_api.seeds.errors import (
-    ColumnsMissing,
-    ColumnsRepeated,
-    FileMissing,
-    MalformedUpload,
-    NotMultipart,
-    TooManyRows,
-    UnknownFormField,
-    UploadAborted,
-)
+from contactship_api.seeds.errors import ColumnsMissing, ColumnsRepeated, TooManyRows
 from contactship_api.seeds.schemas import Populated
 from contactship_api.seeds.upload import receive
 from contactship_common.lead_csv.errors import EncodingUnknown, FileEmpty, LineTooLong, NoRows, NotCsv
@@ -61,12 +52,7 @@ _FORM: dict[str, Any] = {
 )
 @streams_body
 @raises(
-    NotMultipart,
-    MalformedUpload,
-    UploadAborted,
-    PayloadTooLarge,
-    UnknownFormField,
-    FileMissing,
+    *UPLOAD_PROBLEMS,
     FileEmpty,
     NotCsv,
     EncodingUnknown,
