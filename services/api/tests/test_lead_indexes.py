@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from api_testkit import Api, seed_leads
+from api_testkit.plans import plans_of
 
 from contactship_api.access.permissions import root_key
 from contactship_api.http.paging import decode_cursor, encode_cursor
@@ -18,31 +19,6 @@ from contactship_common.models.base import new_id
 SOMEBODY = UUID("01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f")
 FILTERS: list[dict[str, Any]] = [{}, {"status": "lost"}, {"source": "csv"}, {"owner_id": SOMEBODY}]
 SORTS = ["createdAt", "-createdAt", "updatedAt", "-updatedAt", "name", "-name"]
-
-
-async def plans_of(api: Api, call: Any, table: str) -> list[str]:
-    """The plans of every statement that `call(session)` sends about this table, with sequential scans forbidden."""
-    engine = api.gateway.runtime.db.engine.sync_engine
-    sent: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            sent.append((statement, parameters))
-
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with api.gateway.runtime.db.reading() as session:
-            await call(session)
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    plans = []
-    async with api.gateway.runtime.db.fast.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        for statement, parameters in sent:
-            rows = await (await connection.execute("EXPLAIN " + statement, parameters)).fetchall()  # type: ignore[call-overload]
-            plans.append("\n".join(row["QUERY PLAN"] for row in rows))
-    assert plans
-    return [plan for plan in plans if f" on {table}" in plan]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +35,7 @@ async def test_a_page_of_leads_is_read_by_an_index(seeded: Api, wanted: dict[str
     async def call(session: Any) -> None:
         await leads.page(session, root_key(), chosen, sort=sort, page=1, take=10, timeout_ms=2_000)
 
-    for plan in await plans_of(seeded, call, "leads"):
+    for plan in await plans_of(seeded, call, table="leads"):
         assert "Seq Scan" not in plan, plan
         assert "ix_leads_" in plan or plan.startswith("Aggregate"), plan
 
@@ -74,7 +50,7 @@ async def test_a_walk_goes_on_from_its_place_without_counting(seeded: Api, sort:
         chosen = leads.LeadFilter()
         await leads.walk(session, root_key(), chosen, sort=sort, cursor=cursor, take=10, timeout_ms=2_000)
 
-    [plan] = await plans_of(seeded, call, "leads")
+    [plan] = await plans_of(seeded, call, table="leads")
     assert "Index Cond: (ROW(" in plan, plan
     assert "Seq Scan" not in plan
 
@@ -85,7 +61,7 @@ async def test_a_page_of_tasks_is_read_by_an_index(seeded: Api, wanted: dict[str
         chosen = {"kind": None, "status": None, "subject_id": None} | wanted
         await tasks.page(session, root_key(), **chosen, limit=10, cursor=None)
 
-    for plan in await plans_of(seeded, call, "tasks"):
+    for plan in await plans_of(seeded, call, table="tasks"):
         assert "Index" in plan, plan
         assert "Seq Scan" not in plan, plan
 
@@ -104,6 +80,6 @@ async def test_runs_their_leads_and_a_timeline_are_read_by_an_index(seeded: Api)
         await timeline.read(session, root_key(), lead_id, limit=10, cursor=cursor)
 
     for call, table in ((jobs, "sync_jobs"), (made, "sync_job_leads"), (events, "lead_events")):
-        [plan] = await plans_of(seeded, call, table)
+        [plan] = await plans_of(seeded, call, table=table)
         assert "Index" in plan, plan
         assert "Seq Scan" not in plan, plan

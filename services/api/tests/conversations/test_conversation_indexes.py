@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import sqlalchemy as sa
 from api_testkit import Api, Sql
+from api_testkit.plans import executed_plans
 from conversation_testkit import agent_with, many
 
 from contactship_api.access.permissions import Principal, person, root_key
@@ -21,30 +21,6 @@ FILTERS: list[dict[str, Any]] = [
     {"tag": "tag7"}, {"tag": "nobody's"}, {"channel": Channel.SMS}, {"assigned_agent_id": SOMEBODY},
     {"unreplied": True, "priority": Priority.HIGH, "channel": Channel.WEB},
 ]  # fmt: skip
-
-
-async def plans(api: Api, call: Any) -> list[dict[str, Any]]:
-    """The executed plans of every SELECT that `call(session)` sends."""
-    engine = api.gateway.runtime.db.engine.sync_engine
-    sent: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            sent.append((statement, parameters))
-
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with api.gateway.runtime.db.reading() as session:
-            await call(session)
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    found = []
-    async with api.gateway.runtime.db.fast.connection() as connection, connection.transaction():
-        for statement, parameters in sent:
-            told = await connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)  # type: ignore[call-overload]
-            found.append((await told.fetchone())["QUERY PLAN"][0]["Plan"])  # type: ignore[index]
-    assert found
-    return found
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -82,7 +58,7 @@ async def test_a_page_is_read_by_an_index_and_joins_touch_a_page_only(
         some = ConversationFilter(**wanted)
         await queries.walk(session, callers()[caller], some, limit=20, cursor=cursor, timeout_ms=2_000)
 
-    [plan] = await plans(seeded, call)
+    [plan] = await executed_plans(seeded, call)
     for node in nodes(plan):
         assert node["Node Type"] != "Seq Scan" or node["Relation Name"] == "users", node
         if node.get("Relation Name") in ("leads", "persons", "messages", "tasks"):
@@ -97,7 +73,7 @@ async def test_messages_are_read_by_their_index(seeded: Api, sql: Sql) -> None:
             await queries.messages(session, SOMEBODY, limit=50, cursor=None, since=since)
             await queries.messages(session, SOMEBODY, limit=50, cursor=cursor, since=since)
 
-    for plan in await plans(seeded, call):
+    for plan in await executed_plans(seeded, call):
         scans = [node for node in nodes(plan) if "Scan" in node["Node Type"]]
         assert {node.get("Index Name") for node in scans} == {"uq_messages_seq"}, plan
         assert not [node for node in nodes(plan) if node["Node Type"] == "Sort"], plan
@@ -135,6 +111,6 @@ async def test_a_leads_timeline_reads_a_page_of_each_conversation(api: Api, sql:
 
         await timeline.read(session, root_key(), UUID(row["lead_id"]), limit=50, cursor=cursor)
 
-    for plan in await plans(api, call):
+    for plan in await executed_plans(api, call):
         read = [node for node in nodes(plan) if node.get("Relation Name") == "messages"]
         assert all(node["Actual Rows"] <= 51 and node["Node Type"] != "Seq Scan" for node in read), read

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from api_testkit import Api
+from api_testkit.plans import plans_of
 from interaction_testkit import CUSTOMER
 
 from contactship_api.access.permissions import root_key
@@ -43,31 +44,6 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"since": datetime.now(UTC) - timedelta(hours=1)}, "ix_interactions_started_at"),
     ({"until": datetime.now(UTC) - timedelta(hours=1)}, "ix_interactions_started_at"),
 ]
-
-
-async def plans_of(api: Api, call: Any) -> list[str]:
-    """The plans of every SELECT that `call(session)` sends, with sequential scans forbidden where another way is."""
-    engine = api.gateway.runtime.db.engine.sync_engine
-    sent: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            sent.append((statement, parameters))
-
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with api.gateway.runtime.db.reading() as session:
-            await call(session)
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    plans = []
-    async with api.gateway.runtime.db.fast.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        for statement, parameters in sent:
-            rows = await (await connection.execute("EXPLAIN " + statement, parameters)).fetchall()  # type: ignore[call-overload]
-            plans.append("\n".join(row["QUERY PLAN"] for row in rows))
-    assert plans
-    return plans
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from api_testkit import Api, seed_leads
+from api_testkit.plans import plans_of
 from meetings_testkit import NOBODY
 
 from contactship_api.access.permissions import root_key
@@ -35,31 +36,6 @@ SELECT gen_random_uuid(), client_id, seller_id, meeting_at - make_interval(days 
   FROM meetings, generate_series(1, 9) d;
 ANALYZE leads, clients, sellers, meetings;
 """
-
-
-async def plans_of(api: Api, call: Any) -> list[str]:
-    """The plans of every SELECT that `call(session)` sends, with sequential scans forbidden where another way is."""
-    engine = api.gateway.runtime.db.engine.sync_engine
-    sent: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            sent.append((statement, parameters))
-
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        async with api.gateway.runtime.db.reading() as session:
-            await call(session)
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    plans = []
-    async with api.gateway.runtime.db.fast.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        for statement, parameters in sent:
-            rows = await (await connection.execute("EXPLAIN " + statement, parameters)).fetchall()  # type: ignore[call-overload]
-            plans.append("\n".join(row["QUERY PLAN"] for row in rows))
-    assert plans
-    return plans
 
 
 @pytest.fixture(scope="module")
