@@ -33,8 +33,6 @@ log = structlog.get_logger()
 
 P = TypeVar("P", bound=TaskKind)
 
-AT_ONCE = 2
-"""Rounds of one kind that a process has at once: one calculates while the other waits for its commit."""
 _ALONE_AT_ONCE = 16
 
 
@@ -109,16 +107,10 @@ async def _claim(pool: FastPool, kind: type[TaskKind], *, owner: str, lease_seco
 
 
 @dataclass(slots=True)
-class _Round:
-    """What goes on with one kind. `asked`: a ring came while all rounds were busy."""
-
-    busy: int = 0
-    asked: bool = False
-
-
-@dataclass(slots=True)
 class Together:
-    """The rounds of one worker process. `runs` are those whose leases are renewed; `alone` runs one claimed task."""
+    """The rounds of one worker process, one of a kind at a time: what comes meanwhile makes the next one larger, and a
+    storm leaves the machine room for whoever takes it in. `runs` are those whose leases are renewed; `alone` runs one
+    claimed task."""
 
     runtime: Runtime
     handlers: Mapping[str, AnyHandler]
@@ -126,36 +118,38 @@ class Together:
     runs: set[Run]
     alone: Callable[[ClaimedTask], Awaitable[None]]
     stopping: Callable[[], bool]
-    _rounds: dict[str, _Round] = field(default_factory=dict)
+    _busy: set[str] = field(default_factory=set)
+    _asked: set[str] = field(default_factory=set)
     _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE_AT_ONCE))
 
     def handles(self, kind_name: str) -> bool:
         return isinstance(self.handlers.get(kind_name), TogetherHandler)
 
     async def run(self, kind_name: str) -> None:
-        """Take what waits of this kind until nothing is left; leave it to those who do so already if they are enough.
+        """Take what waits of this kind until nothing is left; leave it to the round that is going on, if there is one.
         Returns normally whatever happens."""
-        kind, handler = KINDS[kind_name], self.handlers[kind_name]
-        state = self._rounds.setdefault(kind_name, _Round())
-        if state.busy >= AT_ONCE:
-            state.asked = True
+        self._asked.add(kind_name)
+        if kind_name in self._busy:
             return
-        state.busy += 1
+        self._busy.add(kind_name)
         try:
-            full = True
-            while (full or state.asked) and not self.stopping():
-                state.asked = False
-                lease = self.runtime.settings.task_lease
-                tasks = await _claim(self.runtime.db.fast, kind, owner=self.owner, lease_seconds=lease)
-                full = len(tasks) == kind.TOGETHER
-                if tasks:
-                    await self._handle(kind, handler, tasks)
+            while kind_name in self._asked and not self.stopping():
+                self._asked.discard(kind_name)
+                await self._round(KINDS[kind_name], self.handlers[kind_name])
         except DATABASE_AWAY as error:
             log.warning("task.claim_failed", kind=kind_name, error=type(error).__name__)
         except Exception:
             log.exception("task.claim_failed", kind=kind_name)
         finally:
-            state.busy -= 1
+            self._busy.discard(kind_name)
+
+    async def _round(self, kind: type[TaskKind], handler: AnyHandler) -> None:
+        lease = self.runtime.settings.task_lease
+        tasks = await _claim(self.runtime.db.fast, kind, owner=self.owner, lease_seconds=lease)
+        if len(tasks) == kind.TOGETHER:
+            self._asked.add(kind.KIND)  # there may be more
+        if tasks:
+            await self._handle(kind, handler, tasks)
 
     async def _handle(self, kind: type[TaskKind], handler: AnyHandler, tasks: Sequence[ClaimedTask]) -> None:
         done: set[UUID] = set()
