@@ -21,6 +21,7 @@ from contactship_api.gateway import Gateway
 from contactship_api.health import routes as health
 from contactship_api.http import document, problems, swagger
 from contactship_api.http.aliases import API, Aliases
+from contactship_api.http.cached_reads import CachedReads
 from contactship_api.http.client_address import parse_networks
 from contactship_api.http.context import RequestContext
 from contactship_api.http.route import ApiRoute, count
@@ -116,6 +117,8 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
     problems.install(app, count_unrouted=lambda request: count(gateway, request, None))
     document.install(app)
     swagger.install(app)
+    routes = [route for feature in features for route in feature.router.routes]
+    app.add_middleware(CachedReads, gateway=gateway, routes=routes)
     if settings.cors_origin:
         everyone = "*" in settings.cors_origin
         app.add_middleware(

@@ -4,6 +4,7 @@ from contactship_api.access.authenticate import Authenticator
 from contactship_api.http.login_limits import LoginLimits
 from contactship_api.realtime.server import RealtimeServer
 from contactship_api.tasks.waiting import TaskWaiter
+from contactship_common.redis_together import Together
 from contactship_common.runtime import Runtime
 from contactship_common.settings import ApiSettings, ContactCenterSettings, CoreSettings, SyncSettings
 
@@ -17,6 +18,7 @@ class Gateway:
         self.sync = SyncSettings()
         self.contact_center = ContactCenterSettings()
         self.runtime = Runtime(core)
+        self.counting = Together(self.runtime.redis, "rate_limit")
         self.authenticator = Authenticator(settings, self.runtime.db)
         self.login_limits = LoginLimits(settings, self.runtime.redis)
         self.waiter = TaskWaiter(core.redis_url)

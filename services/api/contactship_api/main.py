@@ -46,6 +46,7 @@ def make_server(app: FastAPI, *, lifespan: Literal["auto", "off"] = "auto") -> u
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # it believes whoever connects from this machine; TRUSTED_PROXIES decides here
         lifespan=lifespan,
         loop="uvloop",
         http="httptools",

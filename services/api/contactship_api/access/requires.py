@@ -31,10 +31,15 @@ class Requires:
             return None
         if principal is None:
             raise Unauthenticated
-        enough = [scope for scope in (self.scope, self.or_scope) if scope is not None]
-        if enough and not any(principal.may(scope) for scope in enough):
-            raise Forbidden(f"This needs the right {' or '.join(scope.value for scope in enough)}")
+        if not self.allows(principal):
+            enough = [scope.value for scope in (self.scope, self.or_scope) if scope is not None]
+            raise Forbidden(f"This needs the right {' or '.join(enough)}")
         return principal
+
+    def allows(self, principal: Principal) -> bool:
+        """The same as a question."""
+        wanted = [scope for scope in (self.scope, self.or_scope) if scope is not None]
+        return not wanted or any(principal.may(scope) for scope in wanted)
 
     # Async, because FastAPI calls what is not in a thread of its pool.
     async def __call__(

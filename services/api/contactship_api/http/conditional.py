@@ -36,15 +36,26 @@ def _tags(header: str) -> set[str]:
     return {tag.strip() for tag in header.split(",")}
 
 
-def answer(request: Request, body: bytes, etag: str, headers: dict[str, str] | None = None) -> Response:
+def answer(request: Request | None, body: bytes, etag: str, headers: dict[str, str] | None = None) -> Response:
     """The body with its ETag, or 304 when the client's `If-None-Match` has it."""
     sent = {"ETag": etag, "Cache-Control": "private, no-cache", **(headers or {})}
-    wanted = request.headers.get("if-none-match")
+    wanted = request.headers.get("if-none-match") if request is not None else None
     if wanted is not None:
         tags = {tag.removeprefix("W/") for tag in _tags(wanted)}
         if etag in tags or "*" in tags:
             return Response(status_code=304, headers=sent)
     return Response(body, media_type="application/json", headers=sent)
+
+
+def packed(version: int, body: bytes) -> bytes:
+    """The body with its ETag in front, as it is kept in the cache."""
+    return etag_of(version, body).encode() + b"\n" + body
+
+
+def unpacked(stored: bytes, headers: dict[str, str], request: Request | None = None) -> Response:
+    """The answer of which `packed` has made this; 304 where the client of `request` has it."""
+    etag, _, body = stored.partition(b"\n")
+    return answer(request, body, etag.decode(), headers)
 
 
 def json_unless_known(request: Request, out: Out, version: int) -> Response:

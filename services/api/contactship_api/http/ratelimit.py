@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from contactship_api.access.permissions import Principal
 from contactship_common import metrics
-from contactship_common.redis_edge import RedisEdge
+from contactship_common.redis_together import Command, Together
 from contactship_common.settings import ApiSettings
 
 MISSING = object()
@@ -26,8 +27,17 @@ class Rate:
     exceeded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A request that was counted before its route was known: its caller, and what counting has found."""
+
+    principal: Principal
+    rate: Rate | None
+    cached: Any
+
+
 async def count_request(
-    redis: RedisEdge, settings: ApiSettings, caller: str, lookup: str | None
+    redis: Together, settings: ApiSettings, caller: str, lookup: str | None
 ) -> tuple[Rate | None, Any]:
     """Count one request of `caller` and read the key `lookup` in one round trip.
 
@@ -38,18 +48,13 @@ async def count_request(
         return None, MISSING
     now = time.time()
     window = int(now // ttl)
-    key = f"cs:rate:{caller}:{window}"
-
-    async def ask(client: Any) -> list[Any]:
-        async with client.pipeline(transaction=False) as pipe:
-            if limit:
-                pipe.incr(key)
-                pipe.expire(key, ttl * 2)
-            if lookup is not None:
-                pipe.get(lookup)
-            return list(await pipe.execute())
-
-    found = await redis.attempt("rate_limit", ask)
+    commands: list[Command] = []
+    if limit:
+        key = f"cs:rate:{caller}:{window}"
+        commands = [("INCR", key), ("EXPIRE", key, ttl * 2)]
+    if lookup is not None:
+        commands.append(("GET", lookup))
+    found = await redis.ask(*commands)
     if found is None:
         metrics.RATE_LIMIT_OPEN.inc()
         return None, MISSING

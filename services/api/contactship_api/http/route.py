@@ -14,20 +14,24 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from contactship_api.access.permissions import Principal
 from contactship_api.access.requires import Requires
 from contactship_api.gateway import Gateway
 from contactship_api.http import docs
+from contactship_api.http.aliases import API
 from contactship_api.http.body import decode_into
 from contactship_api.http.idempotency import Replay
 from contactship_api.http.login_limits import network_of
 from contactship_api.http.problems import MOST_ERRORS, Invalid, literal_paths, place
-from contactship_api.http.ratelimit import MISSING, count_request
+from contactship_api.http.ratelimit import MISSING, Counted, Rate, count_request
 from contactship_common.errors import ContactshipError, TooManyRequests, Unauthenticated
 
 F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+CacheKeyOf = Callable[[dict[str, str]], str | None]
 
 _PUBLIC = "__contactship_public__"
 _UNLIMITED = "__contactship_unlimited__"
@@ -61,8 +65,10 @@ def any_query(endpoint: F) -> F:
     return endpoint
 
 
-def cached_under(key_of: Callable[[dict[str, str]], str | None]) -> Callable[[F], F]:
-    """Look this key up in the same round trip that counts the request; found in `request.state.cached`."""
+def cached_under(key_of: CacheKeyOf) -> Callable[[F], F]:
+    """Look this key up in the same round trip that counts the request; found in `request.state.cached`. What is kept
+    under it is an answer as `conditional.packed` makes it, good for everybody who has the operation's right: a hit is
+    answered without calling the endpoint (`cached_reads`)."""
 
     def mark(endpoint: F) -> F:
         setattr(endpoint, _CACHE_KEY, key_of)
@@ -117,6 +123,7 @@ class ApiRoute(APIRoute):
         self.requirement = requirement_of(self.dependant)
         if not self.is_public and self.requirement is None:
             raise TypeError(f"{path}: declare who may call it (who: LeadsRead, …) or mark it @public")
+        self.cache_key_of: CacheKeyOf | None = getattr(endpoint, _CACHE_KEY, None)
         implied = docs.implied_problems(
             self.dependant,
             has_body=self.body_field is not None,
@@ -133,7 +140,7 @@ class ApiRoute(APIRoute):
         requirement = requirement_of(dependant)
         query_names = _query_names(dependant)
         limited = not getattr(self.endpoint, _UNLIMITED, False)
-        key_of: Callable[[dict[str, str]], str | None] | None = getattr(self.endpoint, _CACHE_KEY, None)
+        key_of: CacheKeyOf | None = getattr(self.endpoint, _CACHE_KEY, None)
         has_body = self.body_field is not None
         streams_body = getattr(self.endpoint, _STREAMS_BODY, False)
         any_query = getattr(self.endpoint, _ANY_QUERY, False)
@@ -144,7 +151,10 @@ class ApiRoute(APIRoute):
                 raise HTTPException(405)
             principal: Principal | None = None
             refused: Unauthenticated | None = None
-            if requirement is not None:
+            counted: Counted | None = getattr(request.state, "counted", None)
+            if counted is not None:
+                principal = counted.principal
+            elif requirement is not None:
                 if limited and gateway.authenticator.asks_the_database(request):
                     # Made-up keys are counted before they cost a query.
                     await count(gateway, request, None)
@@ -154,7 +164,9 @@ class ApiRoute(APIRoute):
                     refused = error
             request.state.principal = principal
             request.state.cached = MISSING
-            if limited:
+            if counted is not None:
+                _take(request, counted.rate, counted.cached)
+            elif limited:
                 lookup = key_of(request.path_params) if key_of and gateway.core.default_cache_ttl else None
                 await count(gateway, request, principal, lookup)
             if refused is not None:
@@ -202,13 +214,38 @@ async def count(gateway: Gateway, request: Request, principal: Principal | None,
         TooManyRequests
     """
     caller = principal.actor if principal else f"ip:{network_of(request.scope['contactship.ip'])}"
-    rate, request.state.cached = await count_request(gateway.runtime.redis, gateway.settings, caller, lookup)
+    _take(request, *await count_request(gateway.counting, gateway.settings, caller, lookup))
+
+
+def _take(request: Request, rate: Rate | None, cached: Any) -> None:
+    request.state.cached = cached
     if rate is not None:
         request.state.rate = rate
         if rate.exceeded:
             raise TooManyRequests(rate.reset_seconds)
 
 
+class FeatureRouter(APIRouter):
+    """Looks at the first word of a path before it tries its routes: without that every request would be compared with
+    every route of every feature that was included before its own, a tenth of what a short request costs."""
+
+    _words: frozenset[str] | None = None
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if self._words is None:
+            self._words = frozenset(_first_word(getattr(route, "path", "/{any}")) for route in self.routes)
+        word = _first_word(scope["path"])
+        if scope["type"] == "http" and word not in self._words and "{any}" not in self._words:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+def _first_word(path: str) -> str:
+    """The one that says what it is about: `leads` of `/leads/{id}` and of `/api/v1/leads/7`."""
+    word = path.removeprefix(API).lstrip("/").split("/", 1)[0]
+    return "{any}" if word.startswith("{") else word
+
+
 def api_router(**options: Any) -> APIRouter:
     """A router whose endpoints are `ApiRoute`s."""
-    return APIRouter(route_class=ApiRoute, **options)
+    return FeatureRouter(route_class=ApiRoute, **options)

@@ -147,8 +147,7 @@ async def get_lead(
             found = await queries.find(session, who, lead_id)
         if found is None:
             return None
-        body = found[0].json_bytes()
-        return conditional.etag_of(found[1], body).encode() + b"\n" + body
+        return conditional.packed(found[1], found[0].json_bytes())
 
     looked_up = request.state.cached
     stored, hit = await read_through(
@@ -161,8 +160,7 @@ async def get_lead(
     if stored is None:
         async with gateway.runtime.db.reading() as session:
             raise await lead_missing(session, lead_id)
-    etag, _, body = stored.partition(b"\n")
-    return conditional.answer(request, body, etag.decode(), {"X-Cache": "hit" if hit else "miss"})
+    return conditional.unpacked(stored, {"X-Cache": "hit" if hit else "miss"}, request)
 
 
 @router.patch("/{lead_id}", response_model=LeadOut)
