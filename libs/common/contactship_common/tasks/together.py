@@ -9,7 +9,7 @@ handled never takes others down.
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -33,7 +33,10 @@ log = structlog.get_logger()
 
 P = TypeVar("P", bound=TaskKind)
 
-_ALONE_AT_ONCE = 16
+_MOST_ALONE = 32
+"""Tasks of rounds that are run by themselves: with more under way, the next round waits."""
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+"""A round waits no longer for what somebody else holds: by itself, each waits for its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,11 @@ class Together:
     handlers: Mapping[str, AnyHandler]
     owner: str
     runs: set[Run]
-    alone: Callable[[ClaimedTask], Awaitable[None]]
+    alone: Callable[[ClaimedTask], Coroutine[Any, Any, None]]
     stopping: Callable[[], bool]
     _busy: set[str] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
-    _few: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ALONE_AT_ONCE))
+    _alone: set[asyncio.Task[None]] = field(default_factory=set)
 
     def handles(self, kind_name: str) -> bool:
         return isinstance(self.handlers.get(kind_name), TogetherHandler)
@@ -142,6 +145,8 @@ class Together:
             log.exception("task.claim_failed", kind=kind_name)
         finally:
             self._busy.discard(kind_name)
+        if mine := set(self._alone):
+            await asyncio.wait(mine)
 
     async def _round(self, kind: type[TaskKind], handler: AnyHandler) -> None:
         lease = self.runtime.settings.task_lease
@@ -155,15 +160,14 @@ class Together:
         done: set[UUID] = set()
         if len(tasks) > 1 and isinstance(handler, TogetherHandler):
             done = await self._record(kind, handler, tasks)
-        rest = [task for task in tasks if task.id not in done]
-        if len(rest) == 1:
-            await self.alone(rest[0])
-        elif rest:
-            await asyncio.gather(*(self._one_of(task) for task in rest))
-
-    async def _one_of(self, task: ClaimedTask) -> None:
-        async with self._few:
-            await self.alone(task)
+        # Beside the next round: one that waits for a lock must not hold up the others.
+        for task in tasks:
+            if task.id not in done:
+                running = asyncio.create_task(self.alone(task))
+                self._alone.add(running)
+                running.add_done_callback(self._alone.discard)
+        while len(self._alone) > _MOST_ALONE:
+            await asyncio.wait(set(self._alone), return_when=asyncio.FIRST_COMPLETED)
 
     async def _record(
         self, kind: type[TaskKind], handler: TogetherHandler[Any], tasks: Sequence[ClaimedTask]
@@ -223,6 +227,7 @@ class Together:
                 seen[task.id] = each
             async with unit_of_work(self.runtime) as uow:
                 nobody = uow.context
+                await uow.session.execute(sa.text(_LOCK_TIMEOUT))
                 results = await handler.record_together(uow, members)
                 uow.context = nobody
                 await uow.flush()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from inbound_testkit import PHONE, Inbox, incoming, transcription
 
+from contactship_common.contact_center.phones import lock_phone
 from contactship_common.models import WebhookEndpoint
 from contactship_common.settings import ContactCenterSettings
 from contactship_common.tasks.catalog import HandleWebhook
@@ -179,6 +180,28 @@ async def test_the_same_message_twice_is_one_message(inbox: Inbox) -> None:
     await ring(inbox)
     assert await inbox.count("messages") == 2
     assert await inbox.sql("SELECT 1 FROM webhook_inbox WHERE handled_at IS NULL") == []
+
+
+async def test_somebody_who_is_busy_elsewhere_holds_up_nobody_else(inbox: Inbox) -> None:
+    await inbox.whatsapp(told(0, 0))
+    async with unit_of_work(inbox.runtime) as uow:
+        await lock_phone(uow, phone(0))
+        for n in range(1, 7):
+            await inbox.ask(await inbox.put_whatsapp(told(n, n % 3)))
+        running = asyncio.create_task(ring(inbox))
+        await _until_there_are(inbox, 5)
+        await inbox.ask(await inbox.put_whatsapp(told(7, 1)))
+        later = asyncio.create_task(ring(inbox))
+        await _until_there_are(inbox, 6)
+    await asyncio.gather(running, later)
+    assert await inbox.count("messages") == 8
+    assert {task["status"] for task in await ended(inbox)} == {"succeeded"}
+
+
+async def _until_there_are(inbox: Inbox, messages: int) -> None:
+    async with asyncio.timeout(15):
+        while await inbox.count("messages") < messages:  # noqa: ASYNC110  # rows ring no bell
+            await asyncio.sleep(0.05)
 
 
 class Slow(WebhookHandler):
