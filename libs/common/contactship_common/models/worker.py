@@ -6,6 +6,9 @@ from sqlmodel import Field, SQLModel
 
 from contactship_common.models.base import utc_column
 
+SILENT_SECONDS = 30
+"""A worker that said nothing for this long is not counted; it says something every HEARTBEAT_INTERVAL (5 s)."""
+
 
 class WorkerHeartbeat(SQLModel, table=True):
     __tablename__ = "worker_heartbeats"

@@ -17,7 +17,8 @@ from contactship_api.classifications.shapes import Row
 from contactship_api.http.paging import ordered
 from contactship_api.http.totals import total_of
 from contactship_common.errors import Forbidden
-from contactship_common.models import Batch, BatchItem, Meeting, MeetingClassification, Task, TaskStatus
+from contactship_common.models import Batch, Meeting, MeetingClassification
+from contactship_common.tasks.batches import progress_of
 from contactship_common.tasks.catalog import ClassifyMeeting
 
 HISTORY_AT_MOST = 100
@@ -120,23 +121,15 @@ async def batch(session: AsyncSession, who: Principal, batch_id: UUID) -> BatchP
     found = await session.get(Batch, batch_id)
     if found is None or not _may_see(who, found):
         return None
-    statement = (
-        sa.select(col(Task.status), sa.func.count())
-        .join(BatchItem, col(BatchItem.task_id) == col(Task.id))
-        .where(col(BatchItem.batch_id) == batch_id)
-        .group_by(col(Task.status))
-    )
-    counts: dict[str, int] = {row[0]: row[1] for row in await session.execute(statement)}
-    processing = counts.get(TaskStatus.QUEUED, 0) + counts.get(TaskStatus.RUNNING, 0)
-    cancelled = counts.get(TaskStatus.CANCELLED, 0)
+    progress = await progress_of(session, found)
     return BatchProgress(
         id=found.id,
-        status="processing" if processing or found.expanding else "completed",
-        total=sum(counts.values()) + found.already_done + found.not_found,
-        completed=counts.get(TaskStatus.SUCCEEDED, 0) + found.already_done,
-        failed=counts.get(TaskStatus.FAILED, 0) + cancelled + found.not_found,
-        processing=processing,
-        cancelled=cancelled,
+        status="completed" if progress.is_over else "processing",
+        total=progress.total,
+        completed=progress.completed,
+        failed=progress.failed + progress.cancelled + found.not_found,
+        processing=progress.open,
+        cancelled=progress.cancelled,
         not_found=found.not_found,
         created_at=found.created_at,
     )

@@ -8,11 +8,11 @@ from redis.exceptions import RedisError
 
 from contactship_api.gateway import Gateway
 from contactship_common.db import DATABASE_AWAY
+from contactship_common.models.worker import SILENT_SECONDS
 from contactship_common.tasks.broker import messages_waiting
 from contactship_common.tasks.catalog import QUEUES
 
 _TIMEOUT_SECONDS = 2.0
-_WORKER_SILENT_SECONDS = 30
 _AWAY: tuple[type[Exception], ...] = (TimeoutError, *DATABASE_AWAY)
 
 _WORK = sa.text("""
@@ -41,7 +41,7 @@ async def database(gateway: Gateway) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state of PostgreSQL and, read in the same query, of the workers."""
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS), gateway.runtime.db.reading() as session:
-            row = (await session.execute(_WORK, {"silent": _WORKER_SILENT_SECONDS})).one()
+            row = (await session.execute(_WORK, {"silent": SILENT_SECONDS})).one()
     except _AWAY:
         down = {"status": "down", "message": "PostgreSQL cannot be reached"}
         return down, {"status": "down", "message": "unknown while PostgreSQL is away"}

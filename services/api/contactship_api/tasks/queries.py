@@ -12,7 +12,8 @@ from contactship_api.access.visibility import conversations_of
 from contactship_api.http.paging import decode_cursor, encode_cursor
 from contactship_api.tasks.kinds import readable_with
 from contactship_api.tasks.schemas import BatchOut, TaskState
-from contactship_common.models import Batch, BatchItem, Task, TaskStatus
+from contactship_common.models import Batch, Task
+from contactship_common.tasks.batches import progress_of
 from contactship_common.tasks.catalog import AnalyzeConversation
 
 
@@ -66,22 +67,15 @@ async def batch(session: AsyncSession, who: Principal, batch_id: UUID) -> BatchO
     )
     if found is None or not may_see:
         return None
-    statement = (
-        sa.select(col(Task.status), sa.func.count())
-        .join(BatchItem, col(BatchItem.task_id) == col(Task.id))
-        .where(col(BatchItem.batch_id) == batch_id)
-        .group_by(col(Task.status))
-    )
-    counts: dict[str, int] = {row[0]: row[1] for row in await session.execute(statement)}
-    open_tasks = counts.get(TaskStatus.QUEUED, 0) + counts.get(TaskStatus.RUNNING, 0)
+    progress = await progress_of(session, found)
     return BatchOut(
         id=found.id,
-        status=TaskState.PROCESSING if open_tasks or found.expanding else TaskState.COMPLETED,
-        total=sum(counts.values()) + found.already_done + found.not_found,
-        completed=counts.get(TaskStatus.SUCCEEDED, 0) + found.already_done,
-        failed=counts.get(TaskStatus.FAILED, 0),
-        cancelled=counts.get(TaskStatus.CANCELLED, 0),
-        processing=open_tasks,
+        status=TaskState.COMPLETED if progress.is_over else TaskState.PROCESSING,
+        total=progress.total,
+        completed=progress.completed,
+        failed=progress.failed,
+        cancelled=progress.cancelled,
+        processing=progress.open,
         not_found=found.not_found,
         created_at=found.created_at,
     )

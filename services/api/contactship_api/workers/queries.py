@@ -4,10 +4,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contactship_api.workers.schemas import QueueStats, WorkerOut, WorkerStats
+from contactship_common.models.worker import SILENT_SECONDS
 from contactship_common.tasks.catalog import QUEUES
-
-SILENT_SECONDS = 30
-"""A worker that said nothing for this long is not counted; it says something every HEARTBEAT_INTERVAL (5 s)."""
 
 _TIMED_AT_MOST = 50_000
 
