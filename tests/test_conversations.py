@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from chaos_testkit.invariants import DISAGREEMENTS
 from system_testkit import Scene, SceneFactory
 from vendors.openai_server import OpenAIServer
 from vendors.server import Say
@@ -23,18 +24,6 @@ ENV = {
     "RATE_LIMIT_MAX": "0",
     "AI_REQUESTS_PER_MINUTE": "100000",
 }
-
-# A row for every conversation whose summary columns say something else than its messages.
-DISAGREEMENTS = """
-SELECT c.id FROM conversations c CROSS JOIN LATERAL (
-    SELECT count(*)::int AS n, coalesce(max(seq), 0) AS last, max(created_at) AS at,
-           coalesce(max(seq) FILTER (WHERE sender_type = 'LEAD'), 0) AS lead,
-           coalesce(max(seq) FILTER (WHERE sender_type = 'AGENT'), 0) AS agent,
-           count(*) FILTER (WHERE sender_type = 'LEAD' AND read_at IS NULL)::int AS unread
-      FROM messages m WHERE m.conversation_id = c.id) AS told
- WHERE (c.last_seq, c.last_seq, c.last_message_at, c.last_lead_seq, c.last_agent_seq, c.unread_count, c.unreplied)
-       IS DISTINCT FROM (n, last, at, lead, agent, unread, lead > agent AND c.status <> 'CLOSED')
-"""
 
 
 def start(scene: Scene) -> tuple[str, str]:

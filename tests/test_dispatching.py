@@ -1,4 +1,4 @@
-"""Schedulers that come and go, a backlog that is long, and an idle system that starts work at once."""
+"""A scheduler that comes and goes, a backlog that is long, and an idle system that starts work at once."""
 
 import re
 import statistics
@@ -34,22 +34,6 @@ def _rung(scene: Scene) -> float:
     text = httpx.get(f"{scene.stack.process('scheduler').url}/metrics", timeout=10).text
     [value] = re.findall(r'^contactship_dispatcher_tasks_total\{action="rung"\} (\S+)$', text, re.M)
     return float(value)
-
-
-def test_two_schedulers_do_not_run_anything_twice_and_one_is_enough(
-    make_scene: SceneFactory, openai: OpenAIServer
-) -> None:
-    openai.latency = 0.2
-    scene = make_scene("api", "ai_worker", scheduler=2, env={"WORKER_CONCURRENCY": "32"})
-    leads = list(scene.insert_leads(400).values())
-    scene.call("POST", "/leads/summarize", 202, json={"leadIds": leads})
-    scene.until(lambda: openai.total >= 100, "a quarter of the calls")
-    scene.stack.kill9("scheduler")
-    scene.until_quiet()
-    scene.assert_nothing_was_lost()
-    scene.assert_summarised_once(leads)
-    assert openai.total == len(leads)
-    assert scene.count("tasks WHERE run_no <> 1") == 0
 
 
 def test_while_no_scheduler_lives_what_is_asked_for_singly_is_done(make_scene: SceneFactory) -> None:

@@ -1,19 +1,15 @@
-"""Messages through the whole system, never twice: killed and stopped workers, lost answers, an emptied Redis."""
+"""Messages through the whole system, never twice: killed and stopped workers, lost answers."""
 
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 from system_testkit import SHORT_LEASE, Scene, SceneFactory
 from vendors.builderbot_server import BuilderBotServer
 from vendors.messaging import Say
 from vendors.twilio_server import TwilioServer
-
-from contactship_common.tasks.bell import message_for
-from contactship_common.tasks.broker import make_broker
 
 pytestmark = pytest.mark.system
 
@@ -189,40 +185,6 @@ def test_a_stopped_worker_hands_back_what_takes_too_long_and_nobody_sends_it_aga
         _until(scene, one, "FAILED", "unknown")
     _until_sent(scene)
     assert len(twilio.requests) == 5
-
-
-def test_sixty_waiting_messages_survive_a_flush_and_are_each_sent_once(
-    make_scene: SceneFactory, send_env: dict[str, str], twilio: TwilioServer
-) -> None:
-    scene = make_scene("api", "scheduler", "delivery_worker", env=send_env)
-    scene.stack.freeze("delivery_worker")
-    accepted = [_send(scene, f"n {number}") for number in range(60)]
-    assert scene.stack.valkey is not None
-    scene.stack.valkey.flush()
-    flushed = time.monotonic()
-    scene.stack.thaw("delivery_worker")
-    _until_sent(scene)
-    print(f"60 messages sent {time.monotonic() - flushed:.1f} s after the flush")
-    assert Counter(message.text for message in twilio.messages) == {f"n {number}": 1 for number in range(60)}
-    assert {_shown(scene, one) for one in accepted} == {("SENT", None)}
-
-
-def test_the_same_bell_five_times_is_one_message(
-    make_scene: SceneFactory, send_env: dict[str, str], twilio: TwilioServer
-) -> None:
-    twilio.always(Say(wait_seconds=0.3))
-    scene = make_scene("api", "scheduler", env=send_env, delivery_worker=2)
-    accepted = _send(scene)
-    broker = make_broker(scene.stack.redis_url)
-    for _ in range(5):
-        broker.enqueue(message_for("delivery", UUID(accepted["taskId"])))
-    scene.ended(accepted["taskId"])
-    for _ in range(5):
-        broker.enqueue(message_for("delivery", UUID(accepted["taskId"])))
-    scene.ended(_send(scene, "otro")["taskId"])
-    broker.close()
-    assert [message.text for message in twilio.messages] == ["Hola", "otro"]
-    assert scene.task(accepted["taskId"])["run_no"] == 1
 
 
 def test_a_busy_or_absent_vendor_gets_each_message_once_when_it_is_back(

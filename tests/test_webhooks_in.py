@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from system_testkit import SHORT_LEASE, Scene, SceneFactory
+from system_testkit import Scene, SceneFactory
 
 pytestmark = pytest.mark.system
 
@@ -18,8 +18,8 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def _message(number: int, phone: int = 0) -> dict[str, Any]:
-    data = {"id": f"m{number}", "from": f"54911555500{phone:02d}", "body": f"Mensaje {number}", "name": "Ana"}
+def _message(number: int) -> dict[str, Any]:
+    data = {"id": f"m{number}", "from": "5491155550000", "body": f"Mensaje {number}", "name": "Ana"}
     return {"eventName": "message.incoming", "data": data}
 
 
@@ -39,13 +39,6 @@ def _until_handled(scene: Scene, count: int) -> None:
     scene.until(
         lambda: scene.count("webhook_inbox WHERE handled_at IS NOT NULL") == count, f"{count} handled", seconds=40
     )
-
-
-def _assert_one_effect_each(scene: Scene, messages: int) -> None:
-    assert scene.count("messages") == messages
-    assert scene.count("(SELECT DISTINCT provider_message_id FROM messages) AS different") == messages
-    assert scene.count("interaction_events") == messages
-    assert scene.count("webhook_inbox WHERE handled_at IS NULL OR error IS NOT NULL") == 0
 
 
 def test_a_message_and_a_call_appear_where_they_belong(make_scene: SceneFactory) -> None:
@@ -69,41 +62,16 @@ def test_a_message_and_a_call_appear_where_they_belong(make_scene: SceneFactory)
 
 def test_a_gateway_that_dies_before_it_answers_costs_nothing_and_doubles_nothing(make_scene: SceneFactory) -> None:
     scene = make_scene("api", "scheduler", "delivery_worker", env=SETTINGS)
-    for round_ in range(3):
-        event = _message(round_)
-        # The provider gives up before its answer; what it sent is stored when the gateway wakes, which then dies.
-        scene.stack.freeze("api")
-        with pytest.raises(httpx.TransportError):
-            _whatsapp(scene, event, timeout=0.3)
-        scene.stack.thaw("api")
-        scene.until(lambda stored=round_ + 1: scene.count("webhook_inbox") == stored, "the entry")
-        scene.stack.kill9("api")
-        scene.stack.restart("api")
-        assert _whatsapp(scene, event).json() == {"success": True, "duplicate": True}
-    _until_handled(scene, 3)
-    _assert_one_effect_each(scene, 3)
-
-
-def test_a_worker_killed_in_the_middle_of_a_storm_loses_nothing(make_scene: SceneFactory) -> None:
-    scene = make_scene("api", "scheduler", "delivery_worker", env=SETTINGS | SHORT_LEASE)
-    for number in range(200):
-        assert _whatsapp(scene, _message(number, number % 7)).status_code == 200
-        if number in (50, 150):
-            scene.stack.kill9("delivery_worker")
-            scene.stack.restart("delivery_worker")
-    _until_handled(scene, 200)
-    _assert_one_effect_each(scene, 200)
-    assert scene.count("leads") == 7
-    assert scene.count("interactions") == 7
-
-
-def test_an_emptied_redis_and_repeated_events_change_nothing(make_scene: SceneFactory) -> None:
-    scene = make_scene("api", "scheduler", "delivery_worker", env=SETTINGS)
-    for number in range(60):
-        assert _whatsapp(scene, _message(number, number % 5)).status_code == 200
-        if number % 20 == 10:
-            assert scene.stack.valkey is not None
-            scene.stack.valkey.flush()
-        assert _whatsapp(scene, _message(number // 2, number // 2 % 5)).status_code == 200
-    _until_handled(scene, 60)
-    _assert_one_effect_each(scene, 60)
+    event = _message(1)
+    # The provider gives up before its answer; what it sent is stored when the gateway wakes, which then dies.
+    scene.stack.freeze("api")
+    with pytest.raises(httpx.TransportError):
+        _whatsapp(scene, event, timeout=0.3)
+    scene.stack.thaw("api")
+    scene.until(lambda: scene.count("webhook_inbox"), "the entry")
+    scene.stack.kill9("api")
+    scene.stack.restart("api")
+    assert _whatsapp(scene, event).json() == {"success": True, "duplicate": True}
+    _until_handled(scene, 1)
+    assert scene.count("messages") == scene.count("interaction_events") == 1
+    assert scene.count("webhook_inbox WHERE error IS NOT NULL") == 0

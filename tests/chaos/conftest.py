@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from chaos_testkit import FULL, SHORT, Length, Row, Stage, Vendors, render
 from chaos_testkit.stage import PROCESSES
 
+from contactship_common.db import plain_url
 from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
 from contactship_devstack.guard import Guard
@@ -38,6 +40,9 @@ def stage(
             fork=start_by if length is SHORT else None,
         ) as stack,
     ):
+        # The test server does not wait for the disk at a commit, which a crash would show.
+        with psycopg.connect(plain_url(stack.database_url), autocommit=True) as connection:
+            connection.execute("ALTER DATABASE contactship SET synchronous_commit = on")
         stack.start(*PROCESSES)
         stage = Stage(stack, vendors, length)
         yield stage

@@ -122,6 +122,7 @@ BROKEN: list[tuple[str, str | dict[str, Any]]] = [
     ("a lead has one summary", _SUMMARISED_AGAIN),
     ("a conversation is analysed once", _ANALYSED_AGAIN),
     ("the model is not asked more often", {"model_calls": {"lead-1": 3}}),
+    ("nothing is paid for twice", {"model_calls": {"lead-1": 3}, "paid_once": True}),
     ("the vendor got every message", {"sms": {"sms 1": 2}}),
     ("a source is not asked more often", {"source_calls": 2}),
     ("no task has more failures", "UPDATE tasks SET failures = max_attempts + 1"),

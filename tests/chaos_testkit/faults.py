@@ -24,12 +24,15 @@ _HELD_SMS = 2
 
 @dataclass(frozen=True)
 class Fault:
-    """`excuses`: reasons for which tasks may fail, because nothing better can be said of them. `short`: also part of
-    `make test`."""
+    """`excuses`: reasons for which tasks may fail, because nothing better can be said of them. `paid_once`: no model may
+    be asked twice about the same. `waits_for_lease`: what was under way is found when its lease runs out. `short`: also
+    part of `make test`."""
 
     name: str
     happen: Callable[[Stage], None]
     excuses: frozenset[str] = frozenset()
+    paid_once: bool = True
+    waits_for_lease: bool = False
     short: bool = False
 
 
@@ -186,28 +189,39 @@ _UNKNOWN = frozenset({"unknown"})
 """A message whose answer was lost may have been sent: it is not sent again, and says so."""
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("AI worker killed while a model answers", _kill_ai_worker, short=True),
-    Fault("sync worker killed while it applies a page", _kill_sync_worker),
-    Fault("delivery worker killed while a vendor answers", _kill_delivery_worker, _UNKNOWN, short=True),
+    Fault("AI worker killed while a model answers", _kill_ai_worker, paid_once=False, waits_for_lease=True, short=True),
+    Fault("sync worker killed while it applies a page", _kill_sync_worker, waits_for_lease=True),
+    Fault(
+        "delivery worker killed while a vendor answers",
+        _kill_delivery_worker,
+        excuses=_UNKNOWN,
+        waits_for_lease=True,
+        short=True,
+    ),
     Fault("API killed before its commit", _kill_api_before_its_commit),
     Fault("API killed between commit and answer", _kill_api_after_its_commit, short=True),
     Fault("scheduler killed", _kill_scheduler),
+    Fault("two schedulers, one dies", _two_schedulers, short=True),
     Fault("Redis emptied, five times", _flush_redis, short=True),
     Fault("Redis stopped", _stop_redis),
     Fault("Redis hanging", _freeze_redis),
     Fault("PostgreSQL restarted", partial(_restart_postgres, crash=False), short=True),
     Fault("PostgreSQL crashed", partial(_restart_postgres, crash=True)),
     Fault("model slow", _model_is_slow),
-    Fault("model answers 429", partial(_model_says, kind="rate_limited", retry_after="2")),
-    Fault("model answers 500", partial(_model_says, kind="server_error")),
-    Fault("model answers garbage", partial(_model_says, kind="schema_breaking"), frozenset({"ai_invalid_answer"})),
-    Fault("model never answers", partial(_model_says, kind="hang")),
+    Fault("model answers 429", partial(_model_says, kind="rate_limited", retry_after="2"), paid_once=False),
+    Fault("model answers 500", partial(_model_says, kind="server_error"), paid_once=False),
+    Fault(
+        "model answers garbage",
+        partial(_model_says, kind="schema_breaking"),
+        excuses=frozenset({"ai_invalid_answer"}),
+        paid_once=False,
+    ),
+    Fault("model never answers", partial(_model_says, kind="hang"), paid_once=False),
     Fault("every message delivered five times", _ring_five_times, short=True),
     Fault("clocks of two workers 5 minutes off", _wrong_clocks),
-    Fault("AI worker hanging longer than its lease", _hang_ai_worker),
-    Fault("two schedulers, one dies", _two_schedulers),
+    Fault("AI worker hanging longer than its lease", _hang_ai_worker, paid_once=False),
     *(
-        Fault(f"SIGTERM and restart: {name}", partial(_deploy, name=name))
+        Fault(f"SIGTERM and restart: {name}", partial(_deploy, name=name), short=name == "ai_worker")
         for name in ("api", "scheduler", "ai_worker", "sync_worker", "delivery_worker")
     ),
 )

@@ -8,7 +8,7 @@ these, which `Ledger.lay_out` fills with what clients and vendors know:
     sms (key, n)               how often the vendor took a text, or a code for a number
     source_calls (n)           how often a source was asked for a page
     excused (code)             reasons for which a task may have failed under this fault
-    since (at)                 when this fault's window began
+    since (at, paid_once)      when this fault's window began; whether it explains no second call of a model
 """
 
 from collections.abc import Iterable, Mapping
@@ -132,6 +132,12 @@ INVARIANTS: tuple[Invariant, ...] = (
                 WHERE t.queue = 'ai' AND (t.subject_id = l.id
                    OR t.subject_id IN (SELECT id FROM conversations v WHERE v.lead_id = l.id))) AS runs
          WHERE c.n > runs.allowed"""),
+    Invariant("double", "nothing is paid for twice, unless the fault explains it", """
+        SELECT c.subject FROM model_calls c JOIN persons p ON lower(p.first_name) = c.subject
+          JOIN leads l ON l.person_id = p.id JOIN since ON since.paid_once AND l.created_at >= since.at
+         CROSS JOIN LATERAL (SELECT count(*) AS n FROM tasks t WHERE t.queue = 'ai' AND (t.subject_id = l.id
+               OR t.subject_id IN (SELECT id FROM conversations v WHERE v.lead_id = l.id))) AS asked
+         WHERE c.n > asked.n"""),
     Invariant("double", "the vendor got every message and every code at most once", "SELECT key FROM sms WHERE n > 1"),
     Invariant("double", "a source is not asked more often than runs allow", """
         SELECT n FROM source_calls WHERE n > (SELECT coalesce(sum(run_no), 0) FROM tasks WHERE kind = 'sync.fetch')"""),
@@ -152,7 +158,7 @@ CREATE TEMP TABLE model_calls (subject text, n int);
 CREATE TEMP TABLE sms (key text, n int);
 CREATE TEMP TABLE source_calls (n int);
 CREATE TEMP TABLE excused (code text);
-CREATE TEMP TABLE since (at timestamptz);
+CREATE TEMP TABLE since (at timestamptz, paid_once boolean);
 """
 
 
@@ -169,6 +175,7 @@ class Ledger:
     source_calls: int = 0
     excused: Iterable[str] = ()
     since: datetime = _EVER
+    paid_once: bool = False
 
     def lay_out(self, connection: "psycopg.Connection[Any]") -> None:
         """Make and fill the tables that the invariants read, for as long as the connection lives."""
@@ -180,7 +187,7 @@ class Ledger:
                 ("sms", self.sms.items()),
                 ("source_calls", [(self.source_calls,)]),
                 ("excused", [(code,) for code in self.excused]),
-                ("since", [(self.since,)]),
+                ("since", [(self.since, self.paid_once)]),
             ):
                 with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
                     for row in rows:

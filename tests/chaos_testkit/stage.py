@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PROCESSES = ("api", "scheduler", "ai_worker", "sync_worker", "delivery_worker")
 _FEED_PEOPLE = 60
 _MOST_COMPLAINTS = 20
+_AFTER_A_LEASE_S = 5.0
+"""What a killed worker did is found by its lease, and done anew within this time after it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Length:
 FULL = Length(
     lease_s=30.0,
     away_s=30.0,
-    trouble_s=8.0,
+    trouble_s=6.0,
     quiet_s=150.0,
     steps=4,
     # As delivered, but for what would only be waited for.
@@ -202,6 +204,7 @@ class Stage:
             stuck=counted["stuck"],
             wrong=len(load.told.wrong),
             recovered_s=recovered,
+            at_most_s=self.length.lease_s + _AFTER_A_LEASE_S if fault.waits_for_lease else None,
         )
         complaints = [*map(str, found[:_MOST_COMPLAINTS]), *load.told.wrong[:_MOST_COMPLAINTS]]
         return row, [*complaints, self.scene.story(), f"logs of all processes: {self.stack.folder}"]
@@ -211,7 +214,8 @@ class Stage:
 
     def _judge(self, fault: "Fault", since: datetime) -> list[Violation]:
         ledger = self.vendors.ledger()
-        ledger.promised, ledger.excused, ledger.since = self._promised, fault.excuses, since
+        ledger.promised, ledger.excused = self._promised, fault.excuses
+        ledger.since, ledger.paid_once = since, fault.paid_once
         found = [v for v in violations(plain_url(self.stack.database_url), ledger) if str(v) not in self._seen]
         # Each is counted once, for the fault that it came with.
         self._seen |= {str(violation) for violation in found}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Row:
     """`broken`: connections that ended without an answer; `refused`: answers 503; `wrong`: any other 5xx, and answers
     that a client should never get; `recovered_s`: from the end of the fault until everything accepted was done, None:
-    it never was."""
+    it never was; `at_most_s`: how long that may take, where there is a promise."""
 
     fault: str
     requests: int
@@ -19,10 +19,12 @@ class Row:
     stuck: int
     wrong: int
     recovered_s: float | None
+    at_most_s: float | None = None
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.double or self.stuck or self.wrong) and self.recovered_s is not None
+        late = self.recovered_s is None or (self.at_most_s is not None and self.recovered_s > self.at_most_s)
+        return not (self.lost or self.double or self.stuck or self.wrong or late)
 
 
 _HEAD = ("fault", "requests", "broken", "503", "lost", "double", "stuck", "wrong", "recovered")
