@@ -258,8 +258,8 @@ class UnitOfWork:
             await _tell_redis(self.runtime, after.forget, after.ended)
         for user_id in after.access_changed:
             await self.runtime.realtime.access_changed(user_id)
-        for event in after.events:
-            await self.runtime.realtime.send(event)
+        if after.events:
+            await self.runtime.realtime.send(*after.events)
 
 
 async def _tell_redis(runtime: Runtime, forget: Iterable[str], ended: Iterable[UUID]) -> None:

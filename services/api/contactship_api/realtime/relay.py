@@ -28,9 +28,10 @@ class Relay(Emitter):
         self._on_connected = on_connected
         self.subscription = Subscription(redis_url, CHANNEL, self._hear, self._connection_changed)
 
-    async def send(self, event: Event) -> None:
-        self._deliver(event)
-        await super().send(event)
+    async def send(self, *events: Event) -> None:
+        for event in events:
+            self._deliver(event)
+        await super().send(*events)
 
     async def access_changed(self, user_id: UUID) -> None:
         self._on_access_changed(user_id)
