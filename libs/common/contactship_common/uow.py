@@ -51,15 +51,22 @@ class _AfterCommit:
 
 
 class UnitOfWork:
-    """One transaction with its intentions. `session` takes a connection at its first statement."""
+    """One transaction with its intentions."""
 
     def __init__(self, runtime: Runtime, context: Context) -> None:
         self.runtime = runtime
         self.context = context
-        self.session: AsyncSession = runtime.db.sessions()
+        self._session: AsyncSession | None = None
         self._tasks: dict[str | UUID, tuple[TaskRef, dict[str, Any]]] = {}
         self._audit: list[dict[str, Any]] = []
         self._after = _AfterCommit()
+
+    @property
+    def session(self) -> AsyncSession:
+        """Takes a connection at its first statement."""
+        if self._session is None:
+            self._session = self.runtime.db.sessions()
+        return self._session
 
     def enqueue(
         self,
@@ -166,7 +173,7 @@ class UnitOfWork:
     @property
     def is_untouched(self) -> bool:
         """Nothing has been read, written or collected in it yet."""
-        return not (self._tasks or self._audit or self.session.in_transaction())
+        return self._session is None and not (self._tasks or self._audit)
 
     async def write_with_tasks(self, steps: str, found: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         """Run `steps` (what stands in a WITH) with the collected tasks, in one statement and a transaction of its own:
@@ -220,7 +227,8 @@ class UnitOfWork:
 
     async def flush(self) -> None:
         """Write what has been collected; afterwards task references carry their final ids."""
-        await self.session.flush()
+        if self._session is not None:
+            await self._session.flush()
         if self._tasks:
             pending, self._tasks = self._tasks, {}
             ring = len(pending) <= RING_AT_MOST
@@ -238,17 +246,20 @@ class UnitOfWork:
 
     async def commit(self) -> None:
         await self.flush()
-        await self.session.commit()
+        if self._session is not None:
+            await self._session.commit()
         await self._after_commit()
 
     async def rollback(self) -> None:
         self._tasks.clear()
         self._audit.clear()
         self._after = _AfterCommit()
-        await self.session.rollback()
+        if self._session is not None:
+            await self._session.rollback()
 
     async def close(self) -> None:
-        await self.session.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def _after_commit(self) -> None:
         after, self._after = self._after, _AfterCommit()

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 import sqlalchemy as sa
 from psycopg_pool import AsyncConnectionPool
@@ -111,12 +112,16 @@ RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
 )
 
 
+def _json(tasks: Sequence[dict[str, Any]]) -> str:
+    return orjson.dumps(tasks).decode()
+
+
 async def enqueue(session: AsyncSession, rows: Sequence[dict[str, Any]], *, ring: bool) -> dict[str | UUID, Any]:
     """Insert tasks, or find those that hold the same slots. `ring`: the caller rings due ones after its commit.
 
     Returns the rows found or made, by slot, or by id where there is no slot.
     """
-    result = await session.execute(_ENQUEUE, {"rows": json.dumps(rows), "ring": ring})
+    result = await session.execute(_ENQUEUE, {"rows": _json(rows), "ring": ring})
     return {row.slot or row.id: row for row in result}
 
 
@@ -136,9 +141,7 @@ async def enqueue_new(
     """
     statement = _ENQUEUE_NEW.format(insert_rows=insert_rows, insert_tasks=_INSERT)
     async with pool.connection() as connection:
-        cursor = await connection.execute(
-            statement.encode(), {**parameters, "rows": json.dumps(list(tasks)), "ring": ring}
-        )
+        cursor = await connection.execute(statement.encode(), {**parameters, "rows": _json(tasks), "ring": ring})
         return {row["id"] for row in await cursor.fetchall()}
 
 
@@ -158,7 +161,7 @@ async def write_with_tasks(
     `found` is a SELECT from the steps; without a row of it no task is queued. Returns its first row. Nobody is rung:
     the dispatcher takes the tasks when they are due.
     """
-    given = {**parameters, "rows": json.dumps(list(tasks)), "ring": False}
+    given = {**parameters, "rows": _json(tasks), "ring": False}
     async with pool.connection() as connection:
         cursor = await connection.execute(_writing(steps, found), given)
         return await cursor.fetchone()

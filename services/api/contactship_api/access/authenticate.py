@@ -27,6 +27,13 @@ from contactship_common.tokens import AccessClaims, verify_access_token
 FRESH_SECONDS = 15.0
 _REMEMBERED = 10_000
 
+_LIVING_USER = """
+SELECT email, role FROM users
+ WHERE id = %(user_id)s AND active
+   AND (%(family)s::uuid IS NULL
+        OR EXISTS (SELECT FROM token_families WHERE id = %(family)s::uuid AND revoked_at IS NULL))
+"""
+
 
 @dataclass(slots=True)
 class _Known:
@@ -145,17 +152,12 @@ class Authenticator:
 
     async def _look_at_user(self, claims: AccessClaims) -> Principal | None:
         """The user as it is now; None if gone, inactive, logged out, or its role is no longer the token's."""
-        statement = sa.select(col(User.email), col(User.role)).where(col(User.id) == claims.user_id, col(User.active))
-        if claims.family is not None:
-            living = sa.select(sa.literal(1)).where(
-                col(TokenFamily.id) == claims.family, col(TokenFamily.revoked_at).is_(None)
-            )
-            statement = statement.where(living.exists())
-        async with self._db.reading() as session:
-            row = (await session.execute(statement)).first()
-        if row is None or row.role != claims.role:
+        asked = {"user_id": claims.user_id, "family": claims.family}
+        async with self._db.fast.connection() as connection:
+            row = await (await connection.execute(_LIVING_USER, asked)).fetchone()
+        if row is None or row["role"] != claims.role:
             return None
-        return person(claims.user_id, row.email, row.role, claims.family)
+        return person(claims.user_id, row["email"], row["role"], claims.family)
 
     async def _look_at_key(self, presented: api_keys.PresentedKey) -> tuple[Principal, float] | None:
         """The key as it is now, and for how many seconds it is good; None if it is gone, expired or the secret is

@@ -76,10 +76,10 @@ async def test_auth_of_any_shape_is_answered(live: Live, auth: object) -> None:
 
 
 async def test_without_the_database_one_is_asked_to_try_again(serve: Serve) -> None:
-    live = await serve(db_pool_timeout=0.2, db_pool_size=1)
+    live = await serve(db_pool_timeout=0.2, db_fast_pool_size=1)
     agent = await live.person()
     live.api.gateway.authenticator.forget_user(UUID(agent.id))
-    async with live.api.gateway.runtime.db.engine.connect():
+    async with live.api.gateway.runtime.db.fast.connection():
         assert await refused_code(live, agent.token) == "unavailable"
     await live.connect(agent)
 
