@@ -26,7 +26,7 @@ async def test_many_of_a_kind_are_rung_a_few_times_and_the_last_is_not_forgotten
         return await rung() >= 2
 
     await until(another, "a ring for those who came meanwhile")
-    assert await rung() <= 20, "however many come, one ring in 50 ms stands for them"
+    assert await rung() <= 20, "however many come, one ring in 100 ms stands for them"
 
 
 async def test_others_are_rung_one_by_one_meanwhile(engine: Engine, sql: Any) -> None:

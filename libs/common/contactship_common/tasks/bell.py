@@ -3,7 +3,7 @@
 Dramatiq's client is synchronous, so it must never be called on the event loop. The queue is bounded and the circuit
 simple: while the broker is away messages are dropped, because the dispatcher rings every waiting task again anyway.
 
-A kind whose tasks are handled together is rung at once when one comes, and then at most every 50 ms, however many come:
+A kind whose tasks are handled together is rung at once when one comes, and then at most every 100 ms, however many come:
 whoever hears it takes all that wait.
 """
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 ACTOR_NAME = "contactship.run_task"
 _PAUSE_SECONDS = 1.0
 _CAPACITY = 10_000
-_TOGETHER_SECONDS = 0.05
+_TOGETHER_SECONDS = 0.1
 
 _Ring = tuple[str, UUID, str | None]
 
