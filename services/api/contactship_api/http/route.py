@@ -16,14 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
-from starlette.routing import Match
-from starlette.types import Scope
 
 from contactship_api.access.permissions import Principal
 from contactship_api.access.requires import Requires
 from contactship_api.gateway import Gateway
 from contactship_api.http import docs
-from contactship_api.http.aliases import API
 from contactship_api.http.aliases import API
 from contactship_api.http.body import decode_into
 from contactship_api.http.idempotency import Replay
@@ -226,27 +223,6 @@ def _take(request: Request, rate: Rate | None, cached: Any) -> None:
         request.state.rate = rate
         if rate.exceeded:
             raise TooManyRequests(rate.reset_seconds)
-
-
-class FeatureRouter(APIRouter):
-    """Looks at the first word of a path before it tries its routes: without that every request would be compared with
-    every route of every feature that was included before its own, a tenth of what a short request costs."""
-
-    _words: frozenset[str] | None = None
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if self._words is None:
-            self._words = frozenset(_first_word(getattr(route, "path", "/{any}")) for route in self.routes)
-        word = _first_word(scope["path"])
-        if scope["type"] == "http" and word not in self._words and "{any}" not in self._words:
-            return Match.NONE, {}
-        return super().matches(scope)
-
-
-def _first_word(path: str) -> str:
-    """The one that says what it is about: `leads` of `/leads/{id}` and of `/api/v1/leads/7`."""
-    word = path.removeprefix(API).lstrip("/").split("/", 1)[0]
-    return "{any}" if word.startswith("{") else word
 
 
 class FeatureRouter(APIRouter):
