@@ -2,7 +2,7 @@
 
 Spans carry names, counts and outcomes; never bodies, prompts, query strings, ids of people, or an exception's text.
 Off unless `configure` was called with a collector; then `span` costs a function call. What records is OpenTelemetry's
-own tracer provider: there is no other state here.
+own tracer provider.
 """
 
 import functools
@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
@@ -49,6 +50,15 @@ class Span:
 
     def fail(self, code: str) -> None:
         """It went wrong. `code` is a stable word or the class of the error; the first one counts."""
+
+
+@dataclass(slots=True)
+class _Switch:
+    on: bool = False
+
+
+_switch = _Switch()
+"""Asked by every request and task: OpenTelemetry would look through the environment each time."""
 
 
 class _Off(Span, AbstractContextManager[Span]):
@@ -92,10 +102,9 @@ def span(
     `server` and `consumer` spans continue `parent` (a W3C `traceparent`; None: a new trace), the others the span that
     is open around them.
     """
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, trace.ProxyTracerProvider):
+    if not _switch.on:
         return OFF
-    return _record(provider, name, kind, attributes or {}, parent)
+    return _record(trace.get_tracer_provider(), name, kind, attributes or {}, parent)
 
 
 def current_traceparent() -> str | None:
@@ -129,6 +138,7 @@ def configure(process: str, settings: TelemetrySettings, *, environment: str) ->
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    _switch.on = True
     # Each failed try is a warning; that a batch was lost is an error, and enough.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
 
