@@ -50,12 +50,12 @@ class Told:
 class Door:
     """One client's way to the API."""
 
-    def __init__(self, scene: Scene, told: Told, stop: threading.Event, name: str) -> None:
+    def __init__(self, api_url: str, api_key: str, told: Told, stop: threading.Event, name: str) -> None:
         self.told = told
         self.stop = stop
         self.name = name
-        url = f"{scene.stack.api_url}/api/v1"
-        self._http = httpx.Client(base_url=url, headers={"x-api-key": scene.stack.api_key}, timeout=_TIMEOUT_SECONDS)
+        url = f"{api_url}/api/v1"
+        self._http = httpx.Client(base_url=url, headers={"x-api-key": api_key}, timeout=_TIMEOUT_SECONDS)
         self._ended_at: float | None = None
 
     def close(self) -> None:
@@ -287,7 +287,8 @@ class MixedLoad:
         )
 
     def _run(self, client: Client, pause: float, name: str) -> None:
-        door = Door(self._scene, self.told, self._stop, name)
+        stack = self._scene.stack
+        door = Door(stack.api_url, stack.api_key, self.told, self._stop, name)
         try:
             for _ in client(door, self._known):
                 self._steps[client.__name__] += 1

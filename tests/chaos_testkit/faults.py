@@ -108,7 +108,7 @@ def _stop_redis(stage: Stage) -> None:
 
 def _freeze_redis(stage: Stage) -> None:
     stage.valkey.freeze()
-    stage.wait(stage.length.away_s)
+    stage.wait(stage.length.away_s / 2)
     stage.valkey.thaw()
 
 
@@ -129,7 +129,7 @@ def _model_says(stage: Stage, kind: str, **how: str) -> None:
 
 
 def _model_is_slow(stage: Stage) -> None:
-    stage.vendors.openai.latency = 4.0
+    stage.vendors.openai.latency = 3.0
     stage.wait(stage.length.trouble_s)
     stage.vendors.behave()
 

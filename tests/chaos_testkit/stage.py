@@ -55,7 +55,7 @@ FULL = Length(
     quiet_s=150.0,
     steps=4,
     # As delivered, but for what would only be waited for.
-    env={"AI_TIMEOUT": "6", "AI_DEBOUNCE_MS": "1000", "AI_DEBOUNCE_MAX_WAIT_MS": "5000", "DELIVERY_UNKNOWN_AFTER": "5"},
+    env={"AI_TIMEOUT": "4", "AI_DEBOUNCE_MS": "1000", "AI_DEBOUNCE_MAX_WAIT_MS": "5000", "DELIVERY_UNKNOWN_AFTER": "5"},
 )
 SHORT = Length(
     lease_s=float(SHORT_LEASE["TASK_LEASE"]),
