@@ -131,6 +131,11 @@ SELECT id FROM stored
 """
 
 
+@cache
+def _storing(insert_rows: str) -> bytes:
+    return _ENQUEUE_NEW.format(insert_rows=insert_rows, insert_tasks=_INSERT).encode()
+
+
 async def enqueue_new(
     pool: FastPool, insert_rows: str, parameters: Mapping[str, Any], tasks: Sequence[dict[str, Any]], *, ring: bool
 ) -> set[UUID]:
@@ -139,9 +144,8 @@ async def enqueue_new(
     `insert_rows` is an INSERT that may pass over some rows and returns the `id` of each new one; `tasks` have these
     as their subjects. Returns the new ids. A new id cannot hold a slot yet, so none is asked for.
     """
-    statement = _ENQUEUE_NEW.format(insert_rows=insert_rows, insert_tasks=_INSERT)
     async with pool.connection() as connection:
-        cursor = await connection.execute(statement.encode(), {**parameters, "rows": _json(tasks), "ring": ring})
+        cursor = await connection.execute(_storing(insert_rows), {**parameters, "rows": _json(tasks), "ring": ring})
         return {row["id"] for row in await cursor.fetchall()}
 
 
