@@ -6,9 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,9 +15,9 @@ from common_testkit import KINDS, Engine  # needs the path above
 from contactship_common.runtime import Runtime
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks import catalog
+from contactship_devstack.testing import Sql
 
 MakeRuntime = Callable[..., Awaitable[Runtime]]
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture(autouse=True)
@@ -47,18 +45,6 @@ async def make_runtime(database_url: str, redis_url: str) -> AsyncIterator[MakeR
 @pytest.fixture
 async def runtime(make_runtime: MakeRuntime) -> Runtime:
     return await make_runtime()
-
-
-@pytest.fixture
-async def sql(database_url: str) -> AsyncIterator[Sql]:
-    """Runs one statement on a connection of its own, committed at once, and returns its rows as dictionaries."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
-
-        async def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
-            cursor = await connection.execute(statement, parameters)  # type: ignore[arg-type]
-            return await cursor.fetchall() if cursor.description else []
-
-        yield run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +15,9 @@ from contactship_common.settings import CoreSettings
 from contactship_common.tasks import store
 from contactship_common.tasks.outcomes import Done, Permanent, Skip, Transient
 from contactship_common.uow import Context, UnitOfWork, unit_of_work
+from contactship_devstack.testing import Sql
 
 URL = "https://receiver.example/hook"
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 class Told(Ended):

@@ -1,12 +1,14 @@
 """Waiting for a condition with a deadline, and free ports."""
 
+import asyncio
+import inspect
 import itertools
 import os
 import random
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -25,6 +27,23 @@ def poll(condition: Callable[[], T], *, timeout_s: float, what: str, interval_s:
         if time.monotonic() >= deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(interval_s)
+
+
+async def until(condition: Callable[[], Any], what: str, *, seconds: float = 10.0) -> Any:
+    """Call `condition` (plain or async) until it returns something true, and return that.
+
+    Raises TimeoutError naming `what`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        await asyncio.sleep(0.01)
 
 
 def has_ended(process: psutil.Process) -> bool:

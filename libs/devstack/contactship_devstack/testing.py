@@ -2,6 +2,7 @@
 
     database_url        a migrated database for each test alone, empty at its start
     empty_database_url  a fresh database without any table
+    sql                 one statement on a connection of its own to `database_url`, committed at once; its rows
     redis_url           an empty Valkey; one server for each pytest process
     postgres_url        administrator's address of the server (database `postgres`), one for the session
     valkey              the server behind `redis_url`, to stop, freeze and restart
@@ -13,14 +14,15 @@ URLs are plain `postgresql://` and `redis://` strings. Nothing outlives pytest, 
 
 import os
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pluggy
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from contactship_devstack import postgres
 from contactship_devstack import valkey as valkey_server
@@ -101,6 +103,21 @@ def database_url(_clean_databases: CleanDatabases) -> Iterator[str]:
     url = _clean_databases.take()
     yield url
     _clean_databases.give_back(url)
+
+
+Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+"""The fixture `sql`: `await sql("SELECT … WHERE id = %s", lead_id)`."""
+
+
+@pytest.fixture
+async def sql(database_url: str) -> AsyncIterator[Sql]:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
+
+        async def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
+            cursor = await connection.execute(statement.encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
+
+        yield run
 
 
 @pytest.fixture

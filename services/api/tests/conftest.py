@@ -17,11 +17,10 @@ import psycopg
 import pytest
 import structlog
 from argon2 import PasswordHasher
-from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from api_testkit import Api, MakeApi, Sql, open_api  # needs the path above
+from api_testkit import Api, MakeApi, open_api  # needs the path above
 
 from contactship_common import passwords
 from contactship_devstack.template import TemplateDatabase, on_server
@@ -86,14 +85,3 @@ async def shared_api(
     async with open_api(database_url=url, redis_url=_valkey_of_session.url) as api:
         yield api
     postgres_admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-
-
-@pytest.fixture
-async def sql(database_url: str) -> AsyncIterator[Sql]:
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
-
-        async def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
-            cursor = await connection.execute(statement, parameters or None)  # type: ignore[arg-type]
-            return await cursor.fetchall() if cursor.description else []
-
-        yield run

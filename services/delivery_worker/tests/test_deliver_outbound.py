@@ -1,8 +1,6 @@
 """A delivery from its publication to its end, attempt by attempt, against a real receiver."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from delivery_testkit import SECRET, Deliveries
@@ -15,8 +13,8 @@ from contactship_common.runtime import Runtime
 from contactship_common.settings import DeliverySettings
 from contactship_common.tasks.dispatcher import Dispatcher
 from contactship_common.uow import unit_of_work
+from contactship_devstack.testing import Sql
 
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 SCHEDULE = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +16,7 @@ from contactship_common.models.base import new_id
 from contactship_common.outbound import events, redelivery
 from contactship_common.uow import unit_of_work
 from contactship_delivery_worker.lanes import Lanes
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
 
 
 def a_secret() -> str:

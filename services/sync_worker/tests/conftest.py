@@ -1,14 +1,11 @@
 """Fixtures of the sync worker's tests. Helpers are in `sync_testkit`, beside this file."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from psycopg.rows import dict_row
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,8 +14,7 @@ from vendors.randomuser_server import RandomUserServer
 
 from contactship_common.runtime import Runtime
 from contactship_common.settings import AISettings, CoreSettings
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
 
 
 @pytest.fixture(scope="session")
@@ -41,18 +37,6 @@ async def runtime(database_url: str, redis_url: str) -> AsyncIterator[Runtime]:
     await runtime.open()
     yield runtime
     await runtime.close()
-
-
-@pytest.fixture
-async def sql(database_url: str) -> AsyncIterator[Sql]:
-    """Runs one statement on a connection of its own, committed at once, and returns its rows as dictionaries."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, row_factory=dict_row) as connection:
-
-        async def run(statement: str, *parameters: Any) -> list[dict[str, Any]]:
-            cursor = await connection.execute(statement, parameters or None)  # type: ignore[arg-type]
-            return await cursor.fetchall() if cursor.description else []
-
-        yield run
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
 """Bodies of webhooks are personal data: they go after INBOX_RETENTION_DAYS, once they are handled."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from contactship_common.models import InboxEntry
 from contactship_common.runtime import Runtime
 from contactship_common.uow import unit_of_work
+from contactship_devstack.testing import Sql
 from contactship_sync_worker.retention import Retention
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 async def test_the_body_of_what_was_handled_a_month_ago_goes_and_its_key_stays(runtime: Runtime, sql: Sql) -> None:

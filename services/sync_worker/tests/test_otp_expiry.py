@@ -1,14 +1,11 @@
 """Codes that nobody tried end by themselves, and old ones are forgotten."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from contactship_common.runtime import Runtime
+from contactship_devstack.testing import Sql
 from contactship_sync_worker.otp_expiry import OtpExpiry
 from contactship_sync_worker.retention import Retention
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 async def make_code(sql: Sql, name: str, status: str, *, expires_in: int, interaction: str = "IN_PROGRESS") -> None:

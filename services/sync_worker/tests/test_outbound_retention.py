@@ -1,14 +1,10 @@
 """What was sent is forgotten after TASK_RETENTION_DAYS."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from contactship_common.models import OutboundAttempt, OutboundDelivery
 from contactship_common.runtime import Runtime
 from contactship_common.uow import unit_of_work
+from contactship_devstack.testing import Sql
 from contactship_sync_worker.retention import Retention
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 async def test_finished_deliveries_go_with_their_attempts_and_pending_ones_stay(runtime: Runtime, sql: Sql) -> None:

@@ -4,7 +4,7 @@ from common_testkit.engine import Engine
 from common_testkit.gate import CALL, Gate
 from common_testkit.handlers import Fake, Steps
 from common_testkit.kinds import KINDS, Ended, Once, Plain, Quick, QuickOnce, Waiting
-from common_testkit.waiting import until
+from contactship_devstack.polling import until
 
 __all__ = [
     "CALL",

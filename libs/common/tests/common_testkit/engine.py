@@ -1,6 +1,5 @@
 """The task engine as a test drives it: one runtime, one runner, and a look at the rows."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +9,7 @@ from contactship_common.tasks.catalog import TaskKind
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.runner import Runner
 from contactship_common.uow import Context, unit_of_work
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
 
 
 class Engine:

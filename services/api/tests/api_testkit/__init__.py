@@ -1,10 +1,11 @@
 """The gateway as tests use it."""
 
-from api_testkit.api import ROOT_KEY, Api, MakeApi, Sql, open_api
+from api_testkit.api import ROOT_KEY, Api, MakeApi, open_api
 from api_testkit.leads import make_lead, new_lead, seed_leads
 from api_testkit.problems import assert_problem
 from api_testkit.tasks import end_task, run_tasks, start_task
-from api_testkit.waiting import until
+from contactship_devstack.polling import until
+from contactship_devstack.testing import Sql
 
 __all__ = [
     "ROOT_KEY",

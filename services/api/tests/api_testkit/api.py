@@ -70,9 +70,6 @@ class Api:
 MakeApi = Callable[..., Awaitable[Api]]
 """The fixture `make_api`."""
 
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
-"""The fixture `sql`."""
-
 
 def _settings(given: dict[str, Any]) -> tuple[CoreSettings, ApiSettings]:
     """Staging: like production, but without its refusals, and no first ADMIN is made."""

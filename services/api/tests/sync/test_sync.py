@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from api_testkit import Api, assert_problem
 
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
+
 MakeApi = Callable[..., Awaitable[Api]]
 
 TRIGGER, JOBS, SOURCES = "/api/v1/sync/trigger", "/api/v1/sync/jobs", "/api/v1/sync/sources"

@@ -1,6 +1,5 @@
 """Deliveries in this process: publish one, run its attempts one by one, look at the rows."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +12,9 @@ from contactship_common.tasks.runner import Runner
 from contactship_common.uow import Context, unit_of_work
 from contactship_delivery_worker.handlers.deliver_outbound import DeliverOverHttp
 from contactship_delivery_worker.lanes import Lanes
+from contactship_devstack.testing import Sql
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 class Deliveries:

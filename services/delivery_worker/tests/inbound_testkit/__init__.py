@@ -1,7 +1,7 @@
 """Webhooks that are in the inbox already, and the worker that handles them."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,8 +19,8 @@ from contactship_common.tasks.runner import Runner
 from contactship_common.tasks.store import TaskRef
 from contactship_common.uow import Context, unit_of_work
 from contactship_delivery_worker.handlers.handle_webhook import WebhookHandler
+from contactship_devstack.testing import Sql
 
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 PHONE = "+5491155551234"
 
 

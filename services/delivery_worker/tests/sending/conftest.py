@@ -1,9 +1,8 @@
 """Fixtures of the tests of sending messages and codes. Helpers are in `sending_testkit`, beside this file."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,8 +13,7 @@ from vendors.builderbot_server import BuilderBotServer
 from vendors.twilio_server import TwilioServer
 
 from contactship_common.runtime import Runtime
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
 
 
 @pytest.fixture

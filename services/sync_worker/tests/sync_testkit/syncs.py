@@ -1,6 +1,5 @@
 """Runs from their start to their end, through the real runner."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
@@ -11,13 +10,12 @@ from contactship_common.settings import SyncSettings
 from contactship_common.tasks.catalog import SyncApply, SyncFetch
 from contactship_common.tasks.runner import Runner
 from contactship_common.uow import Context, unit_of_work
+from contactship_devstack.testing import Sql
 from contactship_sync_worker.handlers.sync_apply import ApplyPage
 from contactship_sync_worker.handlers.sync_fetch import FetchPage
 from contactship_sync_worker.sources.http import SourceHttp
 from contactship_sync_worker.sources.registry import build_sources
 from sync_testkit.sources import NO_WAITS
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
 class Syncs:

@@ -1,6 +1,5 @@
 """Messages and codes to send in this process: queued as the gateway does it, sent run by run, looked at in the rows."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -30,8 +29,7 @@ from contactship_common.uow import Context, unit_of_work
 from contactship_delivery_worker.handlers.send_delivery import DeliverySettler, MessageSender
 from contactship_delivery_worker.senders.base import Sender
 from contactship_delivery_worker.senders.build import build_senders
-
-Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
+from contactship_devstack.testing import Sql
 
 
 class Sendings:
