@@ -2,6 +2,7 @@
 
 from contactship_api.access.authenticate import Authenticator
 from contactship_api.http.login_limits import LoginLimits
+from contactship_api.leads.at_once import linking
 from contactship_api.realtime.server import RealtimeServer
 from contactship_api.tasks.waiting import TaskWaiter
 from contactship_common.redis_together import Together
@@ -18,6 +19,7 @@ class Gateway:
         self.sync = SyncSettings()
         self.contact_center = ContactCenterSettings()
         self.runtime = Runtime(core)
+        self.link_leads = linking(self.runtime)
         self.counting = Together(self.runtime.redis, "rate_limit")
         self.authenticator = Authenticator(settings, self.runtime.db)
         self.login_limits = LoginLimits(settings, self.runtime.redis)

@@ -57,9 +57,9 @@ Sort = Literal["createdAt", "-createdAt", "updatedAt", "-updatedAt", "name", "-n
 
 @router.post("", status_code=201, response_model=LeadOut)
 @raises(LeadEmailTaken, ExternalIdTaken, OwnerNotFound, ValueNotAccepted)
-async def create_lead(body: LeadCreate, who: LeadsWrite, uow: IdempotentUow) -> Response:
+async def create_lead(body: LeadCreate, who: LeadsWrite, uow: IdempotentUow, gateway: TheGateway) -> Response:
     """Make a lead with its person. E-mails are compared without case and spaces."""
-    out, version = await service.create(uow, who, body)
+    out, version = await service.create(uow, who, body, gateway.link_leads)
     return json_answer(out, version, 201, {"Location": f"/api/v1/leads/{out.id}"})
 
 

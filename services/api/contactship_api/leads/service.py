@@ -11,6 +11,7 @@ from sqlmodel import col
 from contactship_api.access.permissions import Principal
 from contactship_api.http.conditional import check_match, etag_of
 from contactship_api.leads import queries
+from contactship_api.leads.at_once import Linking, create_at_once
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import LeadCreate, LeadOut, LeadUpdate
 from contactship_common.cache_keys import lead_key
@@ -38,13 +39,16 @@ _PERSON_FIELDS = (
 _LEAD_FIELDS = ("email", "external_id", "source", "status", "owner_id")
 
 
-async def create(uow: UnitOfWork, who: Principal, body: LeadCreate) -> tuple[LeadOut, int]:
+async def create(uow: UnitOfWork, who: Principal, body: LeadCreate, link: Linking) -> tuple[LeadOut, int]:
     """The new lead and its version.
 
     Raises:
         LeadEmailTaken: another lead has this e-mail, in whatever case; names its id.
         OwnerNotFound: `ownerId` is no active user.
     """
+    if (made_at_once := await create_at_once(uow, body, link)) is not None:
+        _tell(uow, made_at_once[0].id, "created")
+        return made_at_once
     session = uow.session
     await _check_owner(uow, body.owner_id)
     first, last = body.first_name or "", body.last_name or ""
