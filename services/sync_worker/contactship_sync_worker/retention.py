@@ -68,6 +68,13 @@ _STATEMENTS = {
              WHERE handled_at < now() - make_interval(days => %(inbox)s)
                AND handled_at > now() - make_interval(days => %(inbox)s + 31) AND body IS NOT NULL
              LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
+    # One that could not be understood in all that time keeps its reason; one that nobody looked at yet keeps all.
+    "webhook_inbox_unhandled": """
+        UPDATE webhook_inbox SET body = NULL WHERE id IN (
+            SELECT id FROM webhook_inbox
+             WHERE handled_at IS NULL AND error ->> 'code' IS NOT NULL
+               AND received_at < now() - make_interval(days => %(inbox)s) AND body IS NOT NULL
+             LIMIT %(batch)s FOR UPDATE SKIP LOCKED)""",
     "worker_heartbeats": "DELETE FROM worker_heartbeats WHERE seen_at < now() - interval '1 day'",
 }
 

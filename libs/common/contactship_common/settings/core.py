@@ -186,7 +186,8 @@ class CoreSettings(SettingsGroup):
         "INBOX_RETENTION_DAYS",
         ge=1,
         unit="days",
-        about="Bodies of handled webhooks are deleted after this long; they cannot be replayed then.",
+        about="Bodies of webhooks are deleted so long after they were handled, or, if they never were, after they "
+        "came; they cannot be replayed then.",
     )
 
     @field_validator("outbound_allow_cidrs")
