@@ -22,7 +22,7 @@ SELECT count(pg_advisory_xact_lock(hashtextextended(name, space)))
          ORDER BY place OFFSET 0) AS each
 """
 # Each index is walked by itself; of several leads the one with the newest activity.
-_LEAD = sa.text("""
+_LOOK = """
 WITH these AS (
     SELECT lead_id AS id FROM lead_phones WHERE phone_e164 = :phone
      UNION
@@ -32,8 +32,10 @@ SELECT leads.id, EXISTS (SELECT 1 FROM lead_phones WHERE phone_e164 = :phone AND
  ORDER BY greatest((SELECT max(activity_at) FROM conversations WHERE lead_id = leads.id), leads.updated_at) DESC,
           leads.id DESC
  LIMIT 1
-   FOR KEY SHARE OF leads
-""")
+"""
+_FIND = sa.text(_LOOK)
+_LEAD = sa.text(f"{_LOOK} FOR KEY SHARE OF leads")
+_KEEP = sa.text("SELECT id FROM leads WHERE id = :id FOR KEY SHARE")
 _ANSWER = sa.text("""
 INSERT INTO lead_phones (phone_e164, lead_id) VALUES (:phone, :lead_id)
     ON CONFLICT (phone_e164) DO UPDATE SET lead_id = excluded.lead_id
@@ -126,6 +128,24 @@ async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = 
     if found is not None and not found.answers:
         await uow.session.execute(_ANSWER, {"phone": phone_e164, "lead_id": lead_id})
     return lead_id
+
+
+async def find_lead(uow: UnitOfWork, phone_e164: str, *, name: str | None = None) -> UUID:
+    """The same lead, not locked: for who locks its conversation first, as wherever both are locked. Ends with
+    `answer`. A new lead is nobody else's yet."""
+    await lock_phone(uow, phone_e164)
+    found = (await uow.session.execute(_FIND, {"phone": phone_e164})).first()
+    return found.id if found is not None else await _make_lead(uow, phone_e164, name)
+
+
+async def keep_lead(uow: UnitOfWork, lead_id: UUID) -> bool:
+    """The lead is neither deleted nor merged until the transaction ends; False: it is gone already."""
+    return (await uow.session.execute(_KEEP, {"id": lead_id})).first() is not None
+
+
+async def answer(uow: UnitOfWork, phone_e164: str, lead_id: UUID) -> None:
+    """From now on this lead answers the number. The caller keeps the lead."""
+    await uow.session.execute(_ANSWER, {"phone": phone_e164, "lead_id": lead_id})
 
 
 async def _make_lead(uow: UnitOfWork, phone_e164: str, name: str | None) -> UUID:

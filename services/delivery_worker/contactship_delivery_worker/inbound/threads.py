@@ -7,10 +7,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from contactship_common.contact_center.phones import lead_of_phone, lock_phone
+from contactship_common.contact_center.phones import answer, find_lead, keep_lead, lock_phone
 from contactship_common.contact_center.sending import turn_to
 from contactship_common.conversations.opening import open_conversation
-from contactship_common.models import Channel, Conversation, Direction
+from contactship_common.models import Channel, Conversation, ConversationStatus, Direction
 from contactship_common.uow import UnitOfWork
 
 _ROUNDS = 5
@@ -87,7 +87,9 @@ async def threads(uow: UnitOfWork, place: Place) -> AsyncIterator[Thread]:
     is made. The number is locked from now on."""
     await lock_phone(uow, place.phone_e164)
     for _ in range(_ROUNDS):
-        yield await _look(uow, place) or await _make(uow, place)
+        thread = await _look(uow, place) or await _make(uow, place)
+        if thread is not None:
+            yield thread
 
 
 async def _look(uow: UnitOfWork, place: Place) -> Thread | None:
@@ -98,12 +100,24 @@ async def _look(uow: UnitOfWork, place: Place) -> Thread | None:
     return Thread(found.lead_id, found.conversation_id, found.interaction_id)
 
 
-async def _make(uow: UnitOfWork, place: Place) -> Thread:
-    lead_id = await lead_of_phone(uow, place.phone_e164, name=place.name)
-    conversation_id, _ = await open_conversation(uow, lead_id, place.channel)
-    # Answers go to the number that the person wrote from last. As wherever both are locked, the conversation first.
-    locked = sa.select(col(Conversation.id)).where(col(Conversation.id) == conversation_id)
-    await uow.session.execute(locked.with_for_update(key_share=True))
+async def _make(uow: UnitOfWork, place: Place) -> Thread | None:
+    """None: the lead was deleted or merged at this very moment.
+
+    Conversations are locked before their leads, by who deletes or merges a lead, too: the other way round both would
+    wait for each other.
+    """
+    lead_id = await find_lead(uow, place.phone_e164, name=place.name)
+    conversation_id = await _open_of(uow, lead_id, place.channel)
+    if conversation_id is None:
+        if not await keep_lead(uow, lead_id):
+            return None
+        conversation_id, _ = await open_conversation(uow, lead_id, place.channel)
+    locked = sa.select(col(Conversation.lead_id)).where(col(Conversation.id) == conversation_id)
+    whose = (await uow.session.execute(locked.with_for_update(key_share=True))).scalar_one_or_none()
+    if whose != lead_id or not await keep_lead(uow, lead_id):
+        return None
+    # Answers go to the number that the person wrote from last.
+    await answer(uow, place.phone_e164, lead_id)
     interaction_id = await turn_to(
         uow,
         conversation_id,
@@ -114,3 +128,13 @@ async def _make(uow: UnitOfWork, place: Place) -> Thread:
         our_number=place.our_number,
     )
     return Thread(lead_id, conversation_id, interaction_id)
+
+
+async def _open_of(uow: UnitOfWork, lead_id: UUID, channel: Channel) -> UUID | None:
+    statement = sa.select(col(Conversation.id)).where(
+        col(Conversation.lead_id) == lead_id,
+        col(Conversation.channel) == channel,
+        col(Conversation.status) != ConversationStatus.CLOSED,
+    )
+    found: UUID | None = (await uow.session.execute(statement)).scalar_one_or_none()
+    return found
