@@ -22,6 +22,13 @@ def is_fresh(ttl_seconds: int) -> sa.ColumnElement[bool]:
     )
 
 
+NOT_FRESH = """
+(summary IS NULL OR summary_facts_at IS DISTINCT FROM facts_changed_at OR summary_generated_at IS NULL
+ OR summary_generated_at <= now() - make_interval(secs => %(ttl)s))
+"""
+"""The opposite of `is_fresh`, as a condition on `leads` for statements of the plain driver."""
+
+
 async def add_to_batch(session: AsyncSession, batch_id: UUID, refs: list[TaskRef]) -> None:
     """Put flushed tasks into a batch."""
     if refs:

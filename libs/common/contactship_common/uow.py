@@ -186,6 +186,24 @@ class UnitOfWork:
         rows = [row for _, row in pending.values()]
         return await store.write_with_tasks(self.runtime.db.fast, steps, found, parameters, rows)
 
+    async def enqueue_if(
+        self, task: TaskKind, steps: str, parameters: Mapping[str, Any], **options: Any
+    ) -> TaskRef | None:
+        """Have this work done if `asked`, in which `steps` (what stands in a WITH) end, has a row; in one statement and
+        a transaction of its own: for what happens most. `options` are those of `enqueue`.
+
+        None: nothing was asked, and nothing has happened.
+        """
+        ref = self.enqueue(task, **options)
+        _, row = self._tasks.pop(ref.slot or ref.id)
+        found = await store.enqueue_if(self.runtime.db.fast, steps, parameters, row)
+        if found is None:
+            return None
+        ref.id, ref.status, ref.inserted, ref.due = (found[name] for name in ("id", "status", "inserted", "due"))
+        if ref.due:
+            self.ring(ref)
+        return ref
+
     def audit(
         self, action: str, entity_type: str | None = None, entity_id: object = None, *, actor: str = "", **data: Any
     ) -> None:

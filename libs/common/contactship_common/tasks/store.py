@@ -103,13 +103,11 @@ _OR_FIND = """
            WHEN t.debounce_until > now() AND excluded.debounce_until IS NOT NULL AND excluded.run_at > now() THEN NULL
            ELSE t.published_at END
 """
-_ENQUEUE = sa.text(
-    re.sub(r"%\((\w+)\)s", r":\1", _INSERT + _OR_FIND)
-    + """
+_FOUND = """
 RETURNING t.id, t.slot, t.status, t.xmax = 0 AS inserted,
           t.status = 'queued' AND t.run_at <= now() AND t.published_at = now() AS due
 """
-)
+_ENQUEUE = sa.text(re.sub(r"%\((\w+)\)s", r":\1", _INSERT + _OR_FIND) + _FOUND)
 
 
 def _json(tasks: Sequence[dict[str, Any]]) -> str:
@@ -169,6 +167,26 @@ async def write_with_tasks(
     async with pool.connection() as connection:
         cursor = await connection.execute(_writing(steps, found), given)
         return await cursor.fetchone()
+
+
+@cache
+def _asking(steps: str) -> bytes:
+    queued = f"{_INSERT} WHERE EXISTS (SELECT FROM asked) {_OR_FIND} {_FOUND}"
+    text = f"WITH {steps}, queued AS ({queued}) SELECT * FROM queued"  # noqa: S608  # all constants
+    return " ".join(re.sub(r"--.*", "", text).split()).encode()
+
+
+async def enqueue_if(
+    pool: FastPool, steps: str, parameters: Mapping[str, Any], task: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Queue the task, or find the one that holds its slot, in one statement that is a transaction by itself; but only
+    where `asked`, which `steps` (what stands in a WITH) ends in, has a row. The caller rings it if it is `due`.
+
+    Returns `id`, `slot`, `status`, `inserted` and `due` of the task; None: nothing was asked.
+    """
+    async with pool.connection() as connection:
+        given = {**parameters, "rows": _json([dict(task)]), "ring": True}
+        return await (await connection.execute(_asking(steps), given)).fetchone()
 
 
 # A UUIDv7, as the application makes them: 48 bits of the time in ms, then version and chance.

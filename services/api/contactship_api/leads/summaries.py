@@ -9,10 +9,16 @@ from sqlmodel import col
 from contactship_api.leads.missing import lead_missing
 from contactship_api.leads.schemas import SummarizeMany, SummaryFilter
 from contactship_common.models import Batch, Lead, Task, TaskStatus
-from contactship_common.summaries import add_to_batch, is_fresh
+from contactship_common.summaries import NOT_FRESH, add_to_batch, is_fresh
 from contactship_common.tasks.catalog import LeadSummary, LeadSummaryBatch
 from contactship_common.tasks.store import TaskRef
 from contactship_common.uow import UnitOfWork
+
+# The plain case: the lead is there, has no fresh summary, and no task that makes one. All others read first.
+_PLAIN = f"""
+asked AS (SELECT FROM leads WHERE id = %(lead_id)s AND (%(force)s OR {NOT_FRESH})
+                              AND NOT EXISTS (SELECT FROM tasks WHERE slot = %(slot)s))
+"""  # noqa: S608  # constants
 
 
 async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: int) -> TaskRef | None:
@@ -21,6 +27,11 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
     Raises:
         LeadNotFound
     """
+    if uow.is_untouched:
+        task = LeadSummary(lead_id=lead_id, force=force)
+        plain = {"lead_id": lead_id, "slot": task.slot(), "force": force, "ttl": ttl_seconds}
+        if (asked := await uow.enqueue_if(task, _PLAIN, plain, rerun=force)) is not None:
+            return asked
     # At most one task holds the slot, and only while it waits or runs.
     statement = (
         sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at), col(Task.status), col(Task.claimed_at))
