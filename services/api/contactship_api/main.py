@@ -10,11 +10,14 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from contactship_api.app import create_app
-from contactship_api.realtime.protocol import LARGEST_MESSAGE_BYTES
-from contactship_api.realtime.server import RealtimeServer
-from contactship_common import telemetry
-from contactship_common.settings import ApiSettings, CoreSettings, explain
+from contactship_api.lean import UNUSED, without
+
+with without(*UNUSED):  # before anything that might import them
+    from contactship_api.app import create_app
+    from contactship_api.realtime.protocol import LARGEST_MESSAGE_BYTES
+    from contactship_api.realtime.server import RealtimeServer
+    from contactship_common import telemetry
+    from contactship_common.settings import ApiSettings, CoreSettings, explain
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75  # longer than the usual proxy's, so that the proxy closes first
