@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 from contactship_common import tracing
 from contactship_common.conversations.audience import user_room
 from contactship_common.db import DATABASE_AWAY, is_database_away
-from contactship_common.models import TaskStatus
+from contactship_common.models import Task, TaskStatus
 from contactship_common.outbound import callbacks
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
@@ -148,7 +148,7 @@ async def end(
     uow.forget(*(payload.cache_keys() if payload else ()))
 
 
-def tell_ended(uow: UnitOfWork, task: ClaimedTask, status: str) -> None:
+def tell_ended(uow: UnitOfWork, task: ClaimedTask | Task, status: str) -> None:
     """Whoever waits for the task is woken, and a person who asked for it and is connected sees it end."""
     uow.task_ended(task.id)
     kind, _, user_id = (task.requested_by or "").partition(":")

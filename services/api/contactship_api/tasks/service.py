@@ -7,7 +7,7 @@ from contactship_api.tasks import queries
 from contactship_common import sync_jobs
 from contactship_common.contact_center import delivery_reports
 from contactship_common.errors import Forbidden, TaskNotCancellable, TaskNotFound, TaskNotRetryable
-from contactship_common.models import Task
+from contactship_common.models import Task, TaskStatus
 from contactship_common.outbound import callbacks, deliveries
 from contactship_common.tasks import store
 from contactship_common.tasks.catalog import (
@@ -18,6 +18,7 @@ from contactship_common.tasks.catalog import (
     SyncApply,
     SyncFetch,
 )
+from contactship_common.tasks.settle import tell_ended
 from contactship_common.uow import UnitOfWork
 
 _OF_SYNC_JOBS = (SyncFetch.KIND, SyncApply.KIND)
@@ -49,7 +50,7 @@ async def cancel(uow: UnitOfWork, who: Principal, task_id: UUID) -> None:
     task = await _own(uow, who, task_id)
     if not await store.cancel(uow.session, [task_id]):
         raise TaskNotCancellable
-    uow.task_ended(task_id)
+    tell_ended(uow, task, TaskStatus.CANCELLED)
     if task.kind in _OF_SYNC_JOBS and task.subject_id is not None:
         await sync_jobs.fail(uow, task.subject_id, "cancelled", "somebody cancelled its task")
     if task.kind == DeliverOutbound.KIND and task.subject_id is not None:

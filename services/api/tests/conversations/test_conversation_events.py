@@ -141,6 +141,16 @@ async def test_the_end_of_a_task_is_told_to_the_person_who_asked_for_it(api: Api
     assert heard.rooms("task:updated") == [{f"user:{agent.headers['x-test-user']}"}]
 
 
+async def test_a_cancelled_task_is_told_to_who_asked_for_it_whoever_cancels_it(api: Api, heard: Heard) -> None:
+    agent = await api.client_for()
+    lead = (await make_lead(api))["id"]
+    mine = (await agent.post(f"/api/v1/leads/{lead}/summarize")).json()["taskId"]
+    assert (await api.delete(f"/api/v1/tasks/{mine}")).is_success
+    told = {"taskId": mine, "kind": "lead.summary", "status": "cancelled", "subjectId": lead}
+    assert await heard.first("task:updated") == told
+    assert heard.rooms("task:updated") == [{f"user:{agent.headers['x-test-user']}"}]
+
+
 async def test_joined_conversations_are_told_where_they_went(api: Api, heard: Heard, sql: Sql) -> None:
     source, target = (await make_lead(api))["id"], (await make_lead(api))["id"]
     emptied, kept = await start(api, source), await start(api, target)
