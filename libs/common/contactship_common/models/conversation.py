@@ -141,6 +141,11 @@ class Message(SQLModel, table=True):
         # A lead's timeline and what its summary is made from.
         sa.Index("ix_messages_created_at", "conversation_id", "created_at", "id"),
         sa.Index(
+            "ix_messages_unread",
+            "conversation_id",
+            postgresql_where=sa.text("sender_type = 'LEAD' AND read_at IS NULL"),
+        ),
+        sa.Index(
             "uq_messages_provider_message_id",
             "provider",
             "provider_message_id",

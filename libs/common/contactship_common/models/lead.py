@@ -116,7 +116,7 @@ class LeadEvent(SQLModel, table=True):
     """What happened to a lead, written in the transaction of the change. Append-only."""
 
     __tablename__ = "lead_events"
-    __table_args__ = (sa.Index("ix_lead_events_lead_id", "lead_id", "id"),)
+    __table_args__ = (sa.Index("ix_lead_events_created_at", "lead_id", "created_at", "id"),)
 
     id: UUID = id_column()
     lead_id: UUID = Field(foreign_key="leads.id", ondelete="CASCADE")

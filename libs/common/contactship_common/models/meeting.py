@@ -79,6 +79,7 @@ class Meeting(SQLModel, table=True):
         sa.CheckConstraint("duration_minutes BETWEEN 1 AND 1440", name="duration_minutes"),
         sa.Index("ix_meetings_meeting_at", "meeting_at", "id"),
         sa.Index("ix_meetings_created_at", "created_at", "id"),
+        sa.Index("ix_meetings_status", "status", "meeting_at", "id"),
         sa.Index("ix_meetings_client_id", "client_id", "meeting_at", "id"),
         sa.Index("ix_meetings_seller_id", "seller_id", "meeting_at", "id"),
     )

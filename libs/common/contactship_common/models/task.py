@@ -33,7 +33,12 @@ class Task(SQLModel, table=True):
         sa.Index("ix_tasks_status", "status", "id"),
         sa.Index("ix_tasks_kind", "kind", "id"),
         sa.Index("ix_tasks_requested_by", "requested_by", "id"),
-        sa.Index("ix_tasks_finished_at", "finished_at", postgresql_where=sa.text("finished_at IS NOT NULL")),
+        sa.Index(
+            "ix_tasks_finished_at",
+            "finished_at",
+            postgresql_include=["queue", "status"],
+            postgresql_where=sa.text("finished_at IS NOT NULL"),
+        ),
     )
 
     id: UUID = id_column()

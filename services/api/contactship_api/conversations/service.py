@@ -194,7 +194,8 @@ async def mark_read(uow: UnitOfWork, who: Principal, conversation_id: UUID) -> C
         sa.update(Message)
         .where(
             col(Message.conversation_id) == conversation_id,
-            col(Message.sender_type) == SenderType.LEAD,
+            # Written out: a plan for any sender could not use the index of what is unread.
+            col(Message.sender_type) == sa.literal_column("'LEAD'"),
             col(Message.read_at).is_(None),
         )
         .values(status=MessageStatus.READ, read_at=sa.func.clock_timestamp(), updated_at=sa.func.clock_timestamp())
