@@ -61,7 +61,9 @@ _CALL_IDS = (
     "conversation_id", "conversationId", "conversation.id",
     "call_id", "callId", "call.id", "session_id", "sessionId", "session.id",
 )  # fmt: skip
-_EVENT_IDS = ("event_id", "eventId", "id")
+_EVENT_IDS = ("event_id", "eventId")
+# Nobody says whose id a bare one is: it may be the event's, and it may be the call's, the same in all its events.
+_BARE_ID = "id"
 
 
 def split(body: bytes) -> Iterator[Piece]:
@@ -79,6 +81,8 @@ def _key(event: Any, body: bytes) -> str:
             return f"elevenlabs:{event['type']}:{call_id}"
         if event_id := first_text(event, *_EVENT_IDS) or first_text(event.get("data"), *_EVENT_IDS):
             return f"elevenlabs:event:{event_id}"
+        if bare := first_text(event, _BARE_ID) or first_text(event.get("data"), _BARE_ID):
+            return f"elevenlabs:id:{bare}:{hashed(body)}"
     return f"elevenlabs:hash:{hashed(body)}"
 
 
@@ -172,10 +176,11 @@ def _flat(told: Mapping[str, Any]) -> CallEvent:
     started, ended = first_moment(fields, *_STARTED), first_moment(fields, *_ENDED)
     status = next(filter(None, map(_status, found(fields, "status", "call_status", "callStatus", "call.status"))), None)
     status = status or _status(name)
+    bare = first_text(told, _BARE_ID) or first_text(fields, _BARE_ID)
     event = CallEvent(
         name or "call",
-        event_id=first_text(told, *_EVENT_IDS) or first_text(fields, *_EVENT_IDS),
-        call_id=first_text(fields, *_CALL_IDS),
+        event_id=first_text(told, *_EVENT_IDS, _BARE_ID) or first_text(fields, *_EVENT_IDS, _BARE_ID),
+        call_id=first_text(fields, *_CALL_IDS) or bare,
         status=status,
         over=ended is not None,
         direction=_direction(next(found(fields, "direction", "call.direction"), None)),
@@ -210,7 +215,8 @@ def _flat(told: Mapping[str, Any]) -> CallEvent:
         ),
         hangup_reason=first_text(fields, "hangup_reason", "hangupReason"),
     )
-    if not (event.call_id or event.from_number or event.to_number or event.status or event.transcript):
+    named = first_text(fields, *_CALL_IDS)
+    if not (named or event.from_number or event.to_number or event.status or event.transcript):
         raise NotUnderstood("unknown_payload", "Neither a call, a number, a status nor a transcript is named")
     return event
 

@@ -96,7 +96,7 @@ async def test_an_admin_reads_the_inbox_and_no_personal_data(hooks: Hooks) -> No
 
 async def test_the_inbox_is_filtered_and_walked(hooks: Hooks, sql: Sql) -> None:
     for n in range(5):
-        await hooks.elevenlabs({"id": n})
+        await hooks.elevenlabs({"event_id": n})
     await hooks.twilio({"MessageSid": "SM1"})
     await sql("UPDATE webhook_inbox SET handled_at = now() WHERE key IN ('elevenlabs:event:1', 'elevenlabs:event:3')")
     get = hooks.api.get

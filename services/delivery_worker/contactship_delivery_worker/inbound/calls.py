@@ -16,6 +16,7 @@ from contactship_common.models import (
     Interaction,
     InteractionChannel,
     InteractionEvent,
+    InteractionStatus,
     Provider,
 )
 from contactship_common.models.base import new_id
@@ -44,9 +45,9 @@ async def apply_call(
     """Keep the event, and set the call to what all its events say together.
 
     Raises:
-        NotUnderstood: its number cannot be read without `DEFAULT_REGION`.
+        NotUnderstood: the customer's number cannot be read without `DEFAULT_REGION`.
     """
-    number_of(event.from_number, region), number_of(event.to_number, region)  # before anything is written
+    check_number(event, region)  # before anything is written
     call_id = id_of(entry, event)
     await lock_call(uow, lock_key(entry, call_id))
     call = (
@@ -75,7 +76,8 @@ async def apply_call(
         lead_id = await lead_of_phone(uow, theirs, name=state["customer_name"])
         values["lead_id"] = lead_id
     await _store(uow, call.id, values, state)
-    if state["status"] in ENDED_INTERACTIONS and call.status not in ENDED_INTERACTIONS:
+    completed = InteractionStatus.COMPLETED
+    if values.get("status", call.status) == completed != call.status:
         await publish_completed(uow, [call.id])
     await handled(uow, entry)
     return {"interactionId": str(call.id), "leadId": str(lead_id) if lead_id else None}
@@ -90,19 +92,18 @@ def lock_key(entry: Entry, call_id: str) -> str:
     return f"{entry.told_by}:{call_id}"
 
 
-def number_of(told: str | None, region: str) -> str | None:
-    """The number in E.164; None if it is none (withheld, a SIP address).
+def check_number(event: CallEvent, region: str) -> None:
+    """Ours may be written in any way, and one that no table knows is kept as it came; but without the country of the
+    customer's the call would be nobody's for good.
 
     Raises:
         NotUnderstood: it looks like a national number, and nobody said of which country.
     """
-    found = parse_phone(told, region or None)
-    if found is not None or told is None or region or told.startswith("+"):
-        return found
-    digits = [char for char in told if char.isdigit()]
-    if len(digits) >= _FEWEST_DIGITS and not any(char.isalpha() or char in "@:" for char in told):
+    told = event.to_number if event.direction is Direction.OUTBOUND else event.from_number
+    if told is None or region or told.startswith("+") or any(char.isalpha() or char in "@:" for char in told):
+        return
+    if sum(char.isdigit() for char in told) >= _FEWEST_DIGITS:
         raise NotUnderstood("phone_region_missing", "A number has no country; set DEFAULT_REGION and replay this")
-    return None
 
 
 async def _told(uow: UnitOfWork, interaction_id: UUID) -> list[Told]:
@@ -114,7 +115,7 @@ async def _told(uow: UnitOfWork, interaction_id: UUID) -> list[Told]:
 
 def columns_of(state: dict[str, Any], region: str) -> tuple[str | None, dict[str, Any]]:
     """The customer's number, and the interaction's columns."""
-    caller, called = number_of(state["from_number"], region), number_of(state["to_number"], region)
+    caller, called = (parse_phone(state[side], region or None) for side in ("from_number", "to_number"))
     theirs = called if state["direction"] is Direction.OUTBOUND else caller
     return theirs, {
         "channel": InteractionChannel.CALL,

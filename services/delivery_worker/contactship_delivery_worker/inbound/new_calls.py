@@ -9,14 +9,13 @@ import orjson
 
 from contactship_common.contact_center.events import CallEvent, Understood
 from contactship_common.contact_center.interactions import publish_completed
-from contactship_common.models import Provider
+from contactship_common.models import InteractionStatus, Provider
 from contactship_common.models.base import new_id
-from contactship_common.models.contact_center import ENDED_INTERACTIONS
 from contactship_common.outbound import events
 from contactship_common.tasks.together import Member
 from contactship_common.uow import UnitOfWork
 from contactship_delivery_worker.inbound.call_state import Told, dump, fold, load
-from contactship_delivery_worker.inbound.calls import columns_of, details_of, id_of, lock_key, number_of
+from contactship_delivery_worker.inbound.calls import check_number, columns_of, details_of, id_of, lock_key
 from contactship_delivery_worker.inbound.entries import Entry, EventRow
 
 _KNOWN = """
@@ -77,7 +76,7 @@ def new_call(member: Member, entry: Entry, understood: Understood, event: CallEv
     Raises:
         NotUnderstood
     """
-    number_of(event.from_number, region), number_of(event.to_number, region)
+    check_number(event, region)
     state = fold([Told(load(dump(event)), entry.key, entry.received_at)])
     theirs, values = columns_of(state, region)
     return NewCall(member, entry, understood, event, id_of(entry, event), theirs, values, state)
@@ -110,8 +109,8 @@ async def store_all(uow: UnitOfWork, linked: Sequence[tuple[NewCall, UUID | None
     ]
     asked = {"rows": orjson.dumps(rows).decode()}
     await (await uow.session.connection()).exec_driver_sql(_STORE_ALL, asked)
-    ended = [call for call, _ in linked if call.values["status"] in ENDED_INTERACTIONS]
-    if ended and await events.is_wanted(uow, "interaction.completed"):
-        for call in ended:
+    completed = [call for call, _ in linked if call.values["status"] == InteractionStatus.COMPLETED]
+    if completed and await events.is_wanted(uow, "interaction.completed"):
+        for call in completed:
             uow.context = call.member.context
             await publish_completed(uow, [call.interaction_id])

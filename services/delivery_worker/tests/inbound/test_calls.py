@@ -102,6 +102,21 @@ async def test_a_national_number_waits_for_its_country_and_is_replayed(inbox: In
     assert (await inbox.one("interactions"))["customer_phone"] == "+541143215678"
 
 
+async def test_later_events_of_a_call_whose_id_is_a_bare_id_are_not_taken_for_the_first(inbox: Inbox) -> None:
+    for status in ("initiated", "in_progress", "done"):
+        await inbox.call({"id": "call-7", "type": f"call.{status}", "status": status, "from": PHONE})
+    assert (await inbox.one("interactions"))["status"] == "COMPLETED"
+    assert await inbox.count("interaction_events") == 3
+
+
+async def test_numbers_that_no_table_knows_lose_no_call(inbox: Inbox) -> None:
+    told = {"status": "done", "from": "+999123456789", "to": "4155550100"}  # ours, as the provider writes it
+    assert (await inbox.call({"event_id": "1", "call_id": "c", **told}))["status"] == "succeeded"
+    call = await inbox.one("interactions")
+    assert (call["from_number"], call["to_number"]) == ("+999123456789", "4155550100")
+    assert (call["customer_phone"], call["lead_id"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -153,6 +168,9 @@ async def test_whoever_subscribed_hears_once_that_a_call_has_ended(inbox: Inbox)
     assert told["event_type"] == "interaction.completed"
     assert (data["channel"], data["status"], data["durationSec"]) == ("CALL", "COMPLETED", 12)
     assert data["interactionId"] == str((await inbox.one("interactions"))["id"])
+    assert data["endedAt"].endswith("Z")
+    await inbox.call({"event_id": "4", "call_id": "lost", "status": "no-answer", "from": PHONE})
+    assert await inbox.count("outbound_deliveries") == 1, "it has ended, but was never completed"
 
 
 async def test_nothing_a_provider_sends_breaks_a_column(inbox: Inbox) -> None:
