@@ -13,10 +13,13 @@ from vendors.randomuser_server import RandomUserServer
 from vendors.webhook_receiver import WebhookReceiver
 
 from contactship_common.classification.categories import load_categories
+from contactship_common.contact_center.otp_codes import code_of
 from contactship_common.outbound.events import EVENT_TYPES
+from contactship_common.settings.contact_center import DEVELOPMENT_OTP_SECRET
 
 pytestmark = pytest.mark.system
 
+TOKEN = "token-of-the-calls"
 MANUAL = (Path(__file__).parent.parent / "docs/reference/webhooks.md").read_text()
 EXAMPLES = {
     told["type"]: told["data"]
@@ -55,6 +58,14 @@ def meeting(scene: Scene) -> str:
     return str(scene.call("POST", "/meetings", 201, json=body)["id"])
 
 
+def verify_a_code(scene: Scene) -> None:
+    asked = {"phone": "+5491155551234", "purpose": "LOGIN_2FA", "correlationId": "login-1"}
+    scene.call("POST", "/otp", 201, json=asked)
+    [row] = scene.sql("SELECT nonce FROM otp_challenges")
+    code = code_of(DEVELOPMENT_OTP_SECRET, bytes(row["nonce"]))
+    scene.call("POST", "/otp/verify", 200, json={"correlationId": "login-1", "otp": code})
+
+
 def test_every_event_has_its_example() -> None:
     assert {*EXAMPLES} | {"message.failed"} == {*EVENT_TYPES}
     assert "`message.failed`" in MANUAL
@@ -66,7 +77,7 @@ def test_events_say_what_the_manual_says_and_what_the_api_shows(
     with RandomUserServer() as vendor:
         env = {
             "AI_PROVIDERS": "local", "OUTBOUND_ALLOW_CIDRS": "127.0.0.1/32", "AI_DEBOUNCE_MS": "100",
-            "RANDOMUSER_URL": f"{vendor.url}/api/?seed=x",
+            "RANDOMUSER_URL": f"{vendor.url}/api/?seed=x", "ELEVENLABS_WEBHOOK_TOKEN": TOKEN,
         }  # fmt: skip
         scene = make_scene("api", "scheduler", "ai_worker", "sync_worker", "delivery_worker", env=env)
         body = {"url": receiver.url(), "events": list(EVENT_TYPES)}
@@ -81,18 +92,25 @@ def test_events_say_what_the_manual_says_and_what_the_api_shows(
         opened = scene.call("POST", "/conversations", 201, json={"leadId": lead_id, "channel": "web"})
         posted = {"senderType": "LEAD", "contentText": "Hola, quisiera una demostración"}
         scene.call("POST", f"/conversations/{opened['id']}/messages", 201, json=posted)
-        wanted = {
-            "lead.created", "lead.updated", "lead.summarized", "meeting.classified", "sync.completed",
-            "message.received", "conversation.analyzed",
-        }  # fmt: skip
+        scene.call("POST", "/whatsapp/send", 202, json={"to": "+54 11 3456-7891", "text": "Claro, ¿cuándo puede?"})
+        spoken = {"event_id": "1", "call_id": "c", "status": "done", "from": "+541134567891", "duration": 12}
+        scene.call("POST", "/webhooks/elevenlabs/call", 200, json=spoken, headers={"X-Webhook-Token": TOKEN})
+        verify_a_code(scene)
+        wanted = {*EVENT_TYPES} - {"message.failed"}
         scene.until(lambda: {json.loads(r.body)["type"] for r in receiver.received} >= wanted, "all events", seconds=60)
         scene.until_quiet()
     told = {}
     for request in receiver.received:
         event = Webhook(endpoint["secret"]).verify(request.body, request.headers)
+        assert b"+00:00" not in request.body, "times end in Z"
+        if event["data"].get("channel") == "SMS":
+            continue  # the code that was verified has completed its interaction, too
+        if event["type"] == "conversation.analyzed" and event["data"]["conversationId"] != opened["id"]:
+            continue  # as is what was sent by WhatsApp
         assert event["type"] not in told, "once each"
         told[event["type"]] = event["data"]
     assert {*told} == wanted
+    assert told["interaction.completed"]["durationSec"] == 12
     categories = {category.name for category in load_categories()}
     for event_type, data in told.items():
         found = keys(data)

@@ -1,6 +1,7 @@
 """The running interaction of a conversation."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -92,7 +93,8 @@ async def complete_with_conversation(uow: UnitOfWork, conversation_id: UUID) -> 
 
 
 async def publish_completed(uow: UnitOfWork, interaction_ids: Sequence[UUID]) -> None:
-    """Tell the receivers of `interaction.completed`; once for each, by whoever has just ended it."""
+    """Tell the receivers of `interaction.completed`; once for each, by whoever has just completed it. One that was
+    abandoned or failed has ended, too, and is not told."""
     if not interaction_ids:
         return
     each = (
@@ -114,8 +116,8 @@ async def publish_completed(uow: UnitOfWork, interaction_ids: Sequence[UUID]) ->
                 "outcome": ended.outcome,
                 "leadId": str(ended.lead_id) if ended.lead_id else None,
                 "conversationId": str(ended.conversation_id) if ended.conversation_id else None,
-                "startedAt": ended.started_at.isoformat(),
-                "endedAt": ended.ended_at.isoformat() if ended.ended_at else None,
+                "startedAt": ended.started_at.astimezone(UTC),
+                "endedAt": ended.ended_at.astimezone(UTC) if ended.ended_at else None,
                 "durationSec": duration,
             },
         )

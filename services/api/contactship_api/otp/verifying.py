@@ -1,7 +1,7 @@
 """Checking a code."""
 
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlmodel import col
@@ -90,6 +90,6 @@ async def _verified(uow: UnitOfWork, challenge: OtpChallenge, now: datetime) -> 
     challenge.status, challenge.verified_at, challenge.updated_at = OtpStatus.VERIFIED, now, now
     await interactions.end(uow, challenge.interaction_id, InteractionStatus.COMPLETED)
     uow.audit("otp.verify", "otp", challenge.id)
-    told = {"correlationId": challenge.correlation_id, "purpose": challenge.purpose, "verifiedAt": now.isoformat()}
+    told = {"correlationId": challenge.correlation_id, "purpose": challenge.purpose, "verifiedAt": now.astimezone(UTC)}
     await publish(uow, "otp.verified", told)
     return OtpVerified(correlation_id=challenge.correlation_id, verified_at=now)
