@@ -132,6 +132,13 @@ class ApiSettings(SettingsGroup):
     socket_max_conversations: int = setting(
         200, "SOCKET_MAX_CONVERSATIONS", ge=1, le=100_000, about="Conversations that one Socket.IO client may join."
     )
+    socket_max_per_person: int = setting(
+        30,
+        "SOCKET_MAX_PER_PERSON",
+        ge=1,
+        le=100_000,
+        about="Socket.IO clients of one person in one API process; one more ends the oldest.",
+    )
     socket_typing_seconds: float = setting(
         10.0, "SOCKET_TYPING_SECONDS", unit="seconds", gt=0, le=300, about="Typing stops by itself after this long."
     )

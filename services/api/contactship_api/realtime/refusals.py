@@ -12,6 +12,7 @@ REFUSALS: dict[str, dict[str, str]] = {
         "not_your_conversation": "This conversation is assigned to somebody else",
         "not_joined": "Join the conversation first",
         "too_many_conversations": "Leave another conversation first",
+        "too_many_sockets": "You have opened too many connections; this was the oldest",
         "rate_limited": "Too many events; slow down",
     }.items()
 }

@@ -125,6 +125,9 @@ class RealtimeServer:
         self.sessions.add(Session(sid, wire, who.id, who.email or "", who, expires_at), *rooms)
         metrics.SOCKETS.set(len(self.sessions))
         log.info("socket.connected", user=str(who.id))
+        # The tab that was opened last is the one that is looked at. Told to stay away: two would take turns for ever.
+        for surplus in self.sessions.of_user(who.id)[: -self._settings.socket_max_per_person]:
+            self._spawn(self._drop(surplus, "too_many_sockets"))
 
     async def _disconnect(self, sid: str, _reason: Any = None) -> None:
         self._forget(sid)

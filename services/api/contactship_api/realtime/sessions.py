@@ -1,6 +1,7 @@
 """Who is connected to this process, and in which rooms."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ class Session:
     joined: set[UUID] = field(default_factory=set)
     typing: dict[UUID, Typing] = field(default_factory=dict)
     rooms: set[str] = field(default_factory=set)
+    opened_at: float = field(default_factory=time.monotonic)
 
 
 class Sessions:
@@ -81,7 +83,8 @@ class Sessions:
         return set().union(*(self._by_room.get(room, ()) for room in rooms))
 
     def of_user(self, user_id: UUID) -> list[Session]:
-        return list(self._by_room.get(user_room(user_id), ()))
+        """The oldest first."""
+        return sorted(self._by_room.get(user_room(user_id), ()), key=lambda session: session.opened_at)
 
     def all(self) -> list[Session]:
         return list(self._by_sid.values())

@@ -219,6 +219,22 @@ async def test_a_socket_does_not_outlive_its_token_even_without_a_database(serve
         await gone(live, socket, "token_expired")
 
 
+async def test_one_socket_more_than_a_person_may_have_ends_their_oldest(serve: Serve) -> None:
+    live = await serve(socket_max_per_person=2)
+    agent, other = await live.person(), await live.person()
+    mine = await live.conversation(agent)
+    bystander = await live.connect(other)
+    oldest, older, newest = [await live.connect(agent) for _ in range(3)]
+    await asyncio.wait_for(oldest.closed.wait(), 10)
+    assert oldest.dismissed, "it does not come again by itself: tabs would push each other out for ever"
+    assert [told["code"] for told in oldest.got("error")] == ["too_many_sockets"]
+    await live.post(mine)
+    for tab in (older, newest):
+        await tab.next("message:new")
+    assert (await bystander.call("conversation:join", mine))["error"] == "not_your_conversation"
+    assert len(live.realtime.sessions) == 3
+
+
 async def test_connections_on_which_nobody_logs_in_are_closed(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = await live.person()
     stranger, known = await live.bare(), await live.connect(agent)
