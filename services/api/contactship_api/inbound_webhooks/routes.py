@@ -15,7 +15,7 @@ from contactship_api.http.personal_data import PII_PROBLEMS, Personal
 from contactship_api.http.problems import BadCursor, PayloadTooLarge
 from contactship_api.http.route import any_query, api_router, count, public, raises, streams_body, unlimited
 from contactship_api.http.schemas import CursorMeta
-from contactship_api.inbound_webhooks import queries, service, verify
+from contactship_api.inbound_webhooks import queries, service, twiml, verify
 from contactship_api.inbound_webhooks.errors import (
     InboxEntryEmptied,
     InboxEntryNotFound,
@@ -128,15 +128,16 @@ async def twilio_sms_status(request: Request, gateway: TheGateway, uow: Uow) -> 
     return await _twilio(request, gateway, uow, "sms_status")
 
 
-@router.post("/twilio/sms/inbound", response_model=Received)
+@router.post("/twilio/sms/inbound", response_model=Received, responses=twiml.DOCUMENTED)
 @public
 @unlimited
 @any_query
 @streams_body
 @raises(WebhookRejected, WebhookNotConfigured, PayloadTooLarge, TooManyRequests)
-async def twilio_sms_inbound(request: Request, gateway: TheGateway, uow: Uow) -> Received:
-    """An SMS from somebody."""
-    return await _twilio(request, gateway, uow, "sms_inbound")
+async def twilio_sms_inbound(request: Request, gateway: TheGateway, uow: Uow) -> Received | Response:
+    """An SMS from somebody. Twilio itself is answered in its own language: nothing is to be sent back."""
+    received = await _twilio(request, gateway, uow, "sms_inbound")
+    return twiml.nothing(received.duplicate) if twiml.is_wanted(request) else received
 
 
 @router.get("/inbox", response_model=InboxPage)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 from uuid import uuid4
+from xml.etree import ElementTree
 
 import pytest
 from api_testkit import Sql, assert_problem
@@ -138,3 +139,14 @@ async def test_what_has_no_body_any_more_is_not_replayed(hooks: Hooks, sql: Sql)
     for missing in (uuid4(), "x"):
         assert_problem(await hooks.api.post(f"/api/v1/webhooks/inbox/{missing}/replay"), 404)
         assert_problem(await hooks.api.get(f"/api/v1/webhooks/inbox/{missing}"), 404)
+
+
+async def test_twilio_itself_is_answered_in_its_own_language(hooks: Hooks) -> None:
+    form = {"MessageSid": "SM1", "From": "+5491155551234", "To": "+14155550100", "Body": "Hola"}
+    theirs = {"user-agent": "TwilioProxy/1.1", "i-twilio-idempotency-token": "4e0f"}
+    first, again = await hooks.twilio(form, **theirs), await hooks.twilio(form, **theirs)
+    for answer, duplicate in ((first, "false"), (again, "true")):
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/xml; charset=utf-8")
+        assert ElementTree.fromstring(answer.text).tag == "Response"  # ours
+        assert answer.headers["x-duplicate"] == duplicate
+    assert (await hooks.twilio(form)).json() == {"success": True, "duplicate": True}, "to anybody else as ever"
