@@ -12,7 +12,7 @@ from sqlmodel import col
 from contactship_api.access.permissions import Principal, Scope
 from contactship_api.http.paging import ordered
 from contactship_api.http.totals import bounded, total_of
-from contactship_api.meetings.schemas import ClientOfMeeting, MeetingOut, SellerOfMeeting
+from contactship_api.meetings.schemas import ClientOfMeeting, MeetingInList, MeetingOut, SellerOfMeeting
 from contactship_common.errors import Forbidden
 from contactship_common.models import Client, Meeting, MeetingClassification, MeetingStatus, Seller
 
@@ -23,6 +23,7 @@ _classified = (
     .where(col(MeetingClassification.meeting_id) == col(Meeting.id), col(MeetingClassification.is_current))
     .exists()
 )
+_preview = sa.func.left(col(Meeting.transcript), 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +52,29 @@ def visible(who: Principal) -> sa.Select[Any]:
 
 def shown(row: Any) -> MeetingOut:
     """The API's shape of one row of `visible`."""
-    meeting, client, seller, classified = row
-    return MeetingOut(
-        id=meeting.id,
-        client_id=meeting.client_id,
-        seller_id=meeting.seller_id,
-        client=ClientOfMeeting.model_validate(client),
-        seller=SellerOfMeeting.model_validate(seller),
-        meeting_at=meeting.meeting_at,
-        duration_minutes=meeting.duration_minutes,
-        status=MeetingStatus(meeting.status),
-        closed=meeting.status == MeetingStatus.CLOSED,
-        transcript=meeting.transcript,
-        classified=classified,
-        created_at=meeting.created_at,
-        updated_at=meeting.updated_at,
-    )
+    return MeetingOut(**_common(row), transcript=row[0].transcript)
+
+
+def _in_list(row: Any) -> MeetingInList:
+    return MeetingInList(**_common(row), transcript_preview=row.transcript_preview)
+
+
+def _common(row: Any) -> dict[str, Any]:
+    meeting, client, seller, classified = row[:4]
+    return {
+        "id": meeting.id,
+        "client_id": meeting.client_id,
+        "seller_id": meeting.seller_id,
+        "client": ClientOfMeeting.model_validate(client),
+        "seller": SellerOfMeeting.model_validate(seller),
+        "meeting_at": meeting.meeting_at,
+        "duration_minutes": meeting.duration_minutes,
+        "status": MeetingStatus(meeting.status),
+        "closed": meeting.status == MeetingStatus.CLOSED,
+        "classified": classified,
+        "created_at": meeting.created_at,
+        "updated_at": meeting.updated_at,
+    }
 
 
 async def find(session: AsyncSession, who: Principal, meeting_id: UUID) -> MeetingOut | None:
@@ -103,11 +111,14 @@ def conditions(wanted: MeetingFilter) -> list[sa.ColumnElement[bool]]:
 
 async def page(
     session: AsyncSession, who: Principal, wanted: MeetingFilter, *, sort: str, page: int, take: int, timeout_ms: int
-) -> tuple[list[MeetingOut], int, bool]:
+) -> tuple[list[MeetingInList], int, bool]:
     """One page by number: rows, the total, and whether the total is an estimate."""
     narrowed = conditions(wanted)
     statement = visible(who).where(*narrowed).order_by(*ordered(SORTS, sort, col(Meeting.id)))
+    # A hundred whole transcripts would be megabytes that nobody reads in a list.
+    statement = statement.add_columns(_preview.label("transcript_preview"))
+    statement = statement.options(sa.orm.defer(col(Meeting.transcript), raiseload=True))  # type: ignore[arg-type]
     async with bounded(session, searching=bool(wanted.search), timeout_ms=timeout_ms):
         rows = (await session.execute(statement.limit(take).offset((page - 1) * take))).all()
         total, estimated = await total_of(session, sa.select(sa.literal(1)).select_from(Meeting).where(*narrowed))
-    return [shown(row) for row in rows], total, estimated
+    return [_in_list(row) for row in rows], total, estimated

@@ -118,9 +118,7 @@ class SellerOfMeeting(Out):
     active: bool
 
 
-class MeetingOut(Out):
-    """A meeting with its client and seller. `classified`: there is a current classification."""
-
+class _MeetingShown(Out):
     id: UUID
     client_id: UUID
     seller_id: UUID
@@ -130,12 +128,23 @@ class MeetingOut(Out):
     duration_minutes: int | None
     status: MeetingStatus
     closed: bool
-    transcript: str | None
     classified: bool
     created_at: UtcTime
     updated_at: UtcTime
 
 
+class MeetingOut(_MeetingShown):
+    """A meeting with its client and seller. `classified`: there is a current classification."""
+
+    transcript: str | None
+
+
+class MeetingInList(_MeetingShown):
+    """The same in a list, with the first 200 characters of the transcript instead of all of it."""
+
+    transcript_preview: str | None
+
+
 class MeetingPage(Out):
-    data: list[MeetingOut]
+    data: list[MeetingInList]
     meta: PageMeta
