@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -232,6 +233,23 @@ async def test_a_webhook_that_comes_in_is_one_trace_and_one_id_with_all_that_fol
     assert {heard.headers["x-request-id"] for heard in receiver.received} == {"hook-1"}
     for secret in ("549115", "Hola", "token-of-builderbot"):
         assert secret not in spans.text()
+
+
+async def test_webhooks_that_are_handled_together_stay_in_traces_of_their_own(process: Process, spans: Spans) -> None:
+    callers = {"hook-0": CALLER, "hook-1": f"00-{'7' * 32}-b7ad6b7169203331-01"}
+    for n, (request_id, caller) in enumerate(callers.items()):
+        message = {"eventName": "message.incoming", "data": {"id": f"m{n}", "from": f"549115555123{n}", "body": "Hola"}}
+        headers = {"x-webhook-token": "token-of-builderbot", "x-request-id": request_id, "traceparent": caller}
+        await process.post("/webhooks/builderbot/whatsapp", 200, message, **headers)
+    spans._exporter.clear()
+    await asyncio.create_task(process.runners["delivery"].run(uuid4(), "webhook.handle"))
+    assert [span.name for span in spans.all] == ["task webhook.handle"] * 2
+    assert traces(spans.all) == {TRACE_ID, "7" * 32}
+    async with await psycopg.AsyncConnection.connect(process.core.database_url) as connection:
+        rows = await connection.execute(
+            "SELECT correlation_id, substr(traceparent, 4, 32) FROM tasks WHERE kind = 'conversation.analysis' ORDER BY 1"
+        )
+        assert await rows.fetchall() == [("hook-0", TRACE_ID), ("hook-1", "7" * 32)]
 
 
 async def test_without_a_collector_the_callers_trace_is_handed_on_as_it_came(
