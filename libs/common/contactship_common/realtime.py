@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from contactship_common.redis_edge import RedisEdge
+from contactship_common.redis_together import Together
 
 CHANNEL = "cs:realtime"
 
@@ -32,7 +33,7 @@ class Emitter:
 
     def __init__(self, redis: RedisEdge) -> None:
         self.origin = uuid4().hex
-        self._redis = redis
+        self._together = Together(redis, "realtime")
 
     async def send(self, *events: Event) -> None:
         """Emit each event to all its rooms at once; in this order, in one round trip."""
@@ -43,15 +44,5 @@ class Emitter:
         await self._publish({"accessChanged": str(user_id)})
 
     async def _publish(self, *messages: dict[str, Any]) -> None:
-        encoded = [orjson.dumps({"origin": self.origin, **message}) for message in messages]
-
-        async def send(client: Any) -> None:
-            if len(encoded) == 1:
-                await client.publish(CHANNEL, encoded[0])
-                return
-            async with client.pipeline(transaction=False) as pipe:
-                for each in encoded:
-                    pipe.publish(CHANNEL, each)
-                await pipe.execute()
-
-        await self._redis.attempt("realtime", send)
+        encoded = (orjson.dumps({"origin": self.origin, **message}) for message in messages)
+        await self._together.ask(*(("PUBLISH", CHANNEL, each) for each in encoded))

@@ -7,6 +7,7 @@ from contactship_common.db import Database
 from contactship_common.invalidation import Invalidations
 from contactship_common.realtime import Emitter
 from contactship_common.redis_edge import RedisEdge
+from contactship_common.redis_together import Together
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks.bell import Bell
 from contactship_common.tasks.broker import make_broker
@@ -20,6 +21,7 @@ class Runtime:
         self.ai = ai or AISettings()
         self.db = Database(settings)
         self.redis = RedisEdge(settings.redis_url)
+        self.telling = Together(self.redis, "after_commit")
         # The gateway puts its Socket.IO server's manager here, which also serves its own sockets.
         self.realtime = Emitter(self.redis)
         self.invalidations = Invalidations(self.redis)

@@ -19,6 +19,7 @@ from contactship_common.invalidation import deletions
 from contactship_common.models.audit import AuditLog
 from contactship_common.models.base import new_id
 from contactship_common.realtime import Event
+from contactship_common.redis_together import Command
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import store
 from contactship_common.tasks.catalog import TaskKind
@@ -293,17 +294,9 @@ class UnitOfWork:
 
 async def _tell_redis(runtime: Runtime, forget: Iterable[str], ended: Iterable[UUID]) -> None:
     keys = list(forget)
-
-    async def send(client: Any) -> bool:
-        async with client.pipeline(transaction=False) as pipe:
-            if keys:
-                pipe.delete(*deletions(keys))
-            for task_id in ended:
-                pipe.publish(TASK_ENDED_CHANNEL, str(task_id))
-            await pipe.execute()
-        return True
-
-    if await runtime.redis.attempt("after_commit", send) is None and keys and runtime.settings.default_cache_ttl:
+    commands: list[Command] = [("DEL", *deletions(keys))] if keys else []
+    commands += [("PUBLISH", TASK_ENDED_CHANNEL, str(task_id)) for task_id in ended]
+    if await runtime.telling.ask(*commands) is None and keys and runtime.settings.default_cache_ttl:
         runtime.invalidations.owe(keys)
 
 
