@@ -78,9 +78,12 @@ cov: $(INSTALLED) ## all tests with line coverage; htmlcov/index.html
 	@$(STACK) test --cov=libs --cov=services --cov-report=term --cov-report=html $(ARGS)
 
 ##@ Measuring
-.PHONY: bench
+.PHONY: bench loadtest
 bench: $(INSTALLED) ## measure on production-like servers of its own, into bench/RESULTS.md (ARGS="kpis")
 	@$(BIN)/python -m bench $(ARGS)
+
+loadtest: $(INSTALLED) ## a storm against a running system: make loadtest URL=http://127.0.0.1:3000 KEY=...
+	@$(BIN)/python -m bench.loadtest "$(URL)" "$(KEY)" $(ARGS)
 
 ##@ Database and tasks
 .PHONY: migrate revision psql tasks admin eval

@@ -4,7 +4,7 @@ time): authentication, validation, queries, serialisation."""
 import psycopg
 
 from bench.kpis import PRODUCTION_LIKE, application, production_like_server
-from bench.report import Options, Section, timed
+from bench.report import Goal, Options, Section, timed
 from contactship_common.migrate import upgrade
 from contactship_devstack.guard import Guard
 from contactship_devstack.valkey import temporary_server as temporary_valkey
@@ -131,4 +131,5 @@ async def run(options: Options) -> Section:
             await timed_get("/dashboard/metrics", "/dashboard/metrics", {})
     guard.close()
     section.remarks.append(f"Slowest list: {worst.name}, p95 {worst.p95:.0f} ms; the promise is {PROMISED_MS} ms.")
+    section.goals.append(Goal("slowest list of conversations, p95", worst.p95, below=PROMISED_MS, unit="ms"))
     return section

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import sqlalchemy as sa
 
-from bench.report import Options, Section, timed
+from bench.report import Goal, Options, Section, timed
 from contactship_api.access.requires import MeetingsRead
 from contactship_api.app import create_app
 from contactship_api.deps import Reading
@@ -184,4 +184,5 @@ async def run(options: Options) -> Section:
     guard.close()
     worst = max(section.lines, key=lambda line: line.p95)
     section.remarks.append(f"Slowest: {worst.name}, p95 {worst.p95:.0f} ms; the promise is 300 ms.")
+    section.goals.append(Goal("slowest KPI endpoint, p95", worst.p95, below=300, unit="ms"))
     return section

@@ -114,7 +114,7 @@ def _machine() -> str:
     return f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB, Python {platform.python_version()}, load {load:.1f} at the end"
 
 
-def _aligned(rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> list[str]:
     """A Markdown table; columns from `numbers_from` on are aligned to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     shown = []
@@ -133,9 +133,9 @@ def show(section: Section) -> str:
     parts = [f"## {section.title}", "", *about, ""]
     if section.lines:
         rows = [[line.name, f"{line.median:.1f}", f"{line.p95:.1f}"] for line in section.lines]
-        parts += [*_aligned([["", "median ms", "p95 ms"], *rows]), ""]
+        parts += [*aligned([["", "median ms", "p95 ms"], *rows]), ""]
     if section.table:
-        parts += [*_aligned(section.table), ""]
+        parts += [*aligned(section.table), ""]
     return "\n".join([*parts, *section.remarks]).rstrip() + "\n"
 
 
@@ -153,7 +153,7 @@ def write(results: Path, name: str, section: Section, order: Sequence[str]) -> N
     goals.sort(key=lambda cells: order.index(cells[0]))
     head = ["# Measured", "", "Written by `make bench`; every section can be measured again by its name.", ""]
     if goals:
-        head += [*_aligned([_GOALS_HEAD, *goals], numbers_from=9), ""]
+        head += [*aligned([_GOALS_HEAD, *goals], numbers_from=9), ""]
     parts = [f"<!-- {each} -->\n{kept[each].strip()}\n" for each in order if each in kept]
     results.write_text("\n".join([*head, *parts]))
 

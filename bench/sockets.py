@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from bench.kpis import production_like_server
-from bench.report import Line, Options, Section
+from bench.report import Goal, Line, Options, Section
 from contactship_common.migrate import upgrade
 from contactship_devstack.guard import Guard
 from contactship_devstack.socket_load import SocketLoad
@@ -87,5 +87,9 @@ async def run(options: Options) -> Section:
             f"{result.client_cpu:.2f}; they sent at most "
             f"{result.late_ms:.0f} ms late. Everybody was connected after {connected_after:.1f} s. Memory of "
             f"the API: {before:.0f} MiB after a quarter of the time, {after:.0f} MiB at the end.",
+        ],
+        goals=[
+            Goal("delivery with 1,000 sockets, p95", delivered.p95, below=250, unit="ms"),
+            Goal("deliveries lost or twice", result.lost + result.twice, below=1),
         ],
     )
