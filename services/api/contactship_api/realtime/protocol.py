@@ -177,6 +177,11 @@ class GuardedServer(socketio.AsyncServer):  # type: ignore[misc]  # the library 
         self._allowances.pop(eio_sid, None)
         self._binary_packet.pop(eio_sid, None)
         await super()._handle_eio_disconnect(eio_sid, reason)
+        wire = self.eio.sockets.get(eio_sid)
+        if wire is not None and reason == self.reason.CLIENT_DISCONNECT:
+            # A long poll that is open ends with its client's goodbye; the library would hold it for 45 s, and with it
+            # the stop of the process.
+            wire.queue.put_nowait(None)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         allowance = self._allowances.get(eio_sid)

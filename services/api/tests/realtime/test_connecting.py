@@ -35,7 +35,8 @@ async def test_an_access_token_opens_a_socket(live: Live, way: str, transport: s
     async with asyncio.timeout(10):
         event = await heard.get()
     assert event == {"conversationId": conversation, "message": posted}
-    await client.disconnect()
+    async with asyncio.timeout(10):
+        await client.disconnect()  # ends its open poll, too
     await until(lambda: not len(live.realtime.sessions), "the session to end")
 
 
