@@ -162,3 +162,12 @@ async def test_an_agent_may_make_leads(api: Api, sql: Sql) -> None:
     lead = (await agent.post(LEADS, json=new_lead())).json()
     events = await sql("SELECT actor FROM lead_events WHERE lead_id = %s", lead["id"])
     assert events == [{"actor": f"user:{agent.headers['x-test-user']}"}]
+
+
+@pytest.mark.parametrize("headers", [{}, {"idempotency-key": "once"}], ids=["at once", "the long way"])
+async def test_what_was_made_has_the_etag_of_the_next_read(api: Api, headers: dict[str, str]) -> None:
+    metadata = {"z": 1.0, "a": {"longer": [1e20, "ñ"], "b": None}, "aa": True}
+    body = new_lead(metadata=metadata, phone="+54 9 11 3456-7890", address={"country": "AR", "city": "  Rosario "})
+    made = await api.post("/api/v1/leads", json=body, headers=headers)
+    read = await api.get(f"/api/v1/leads/{made.json()['id']}")
+    assert (made.headers["etag"], made.json()) == (read.headers["etag"], read.json())

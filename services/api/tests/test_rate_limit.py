@@ -124,3 +124,12 @@ async def test_by_default_nobody_is_trusted(make_api: MakeApi, valkey: Any) -> N
     await api.client({"x-forwarded-for": "198.51.100.1"}).get("/nowhere")
     with valkey.client() as redis:
         assert [key.decode().split(":")[3] for key in redis.keys("cs:rate:*")] == ["127.0.0.1"]
+
+
+async def test_a_read_counts_once_whether_or_not_it_comes_from_the_cache(make_api: MakeApi) -> None:
+    api = await make_api(rate_limit_max=50)
+    path = f"/api/v1/leads/{(await make_lead(api))['id']}"
+    answers = [await api.get(path) for _ in range(3)]
+    assert [answer.headers["x-cache"] for answer in answers] == ["miss", "hit", "hit"]
+    left = [int(answer.headers["ratelimit-remaining"]) for answer in answers]
+    assert [left[0] - each for each in left] == [0, 1, 2]
