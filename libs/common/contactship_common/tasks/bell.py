@@ -3,8 +3,8 @@
 Dramatiq's client is synchronous, so it must never be called on the event loop. The queue is bounded and the circuit
 simple: while the broker is away messages are dropped, because the dispatcher rings every waiting task again anyway.
 
-A kind whose tasks are handled together is rung at once when one comes, and then at most every 100 ms, however many come:
-whoever hears it takes all that wait.
+A kind whose tasks are handled together is rung at once when one comes, and then at most every 100 ms, however many
+come: whoever hears it takes all that wait.
 """
 
 import contextlib
