@@ -53,6 +53,16 @@ def give_to_server(path: Path, mode: int = 0o700) -> None:
     path.chmod(mode)
 
 
+def take_over(folder: Path) -> None:
+    """Make a data folder the server's: a user `postgres` may have come to the machine since it was made."""
+    user = server_user()
+    if user is None or folder.stat().st_uid == user.pw_uid:
+        return
+    for where, _, files in os.walk(folder):
+        for path in (where, *(os.path.join(where, name) for name in files)):
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
 @functools.cache
 def binaries() -> Path:
     """The folder with `postgres`, `initdb` and `psql`. Raises DevstackError if the wheel is not installed."""

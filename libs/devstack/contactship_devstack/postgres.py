@@ -15,7 +15,15 @@ import psycopg
 
 from contactship_devstack.errors import DevstackError
 from contactship_devstack.guard import Guard
-from contactship_devstack.pgbinaries import ROOT_STATE, as_server, binaries, give_to_server, is_root, root_folder
+from contactship_devstack.pgbinaries import (
+    ROOT_STATE,
+    as_server,
+    binaries,
+    give_to_server,
+    is_root,
+    root_folder,
+    take_over,
+)
 from contactship_devstack.polling import has_ended, poll
 
 _LONGEST_SOCKET_BYTES = 99
@@ -88,6 +96,7 @@ class PostgresServer:
             self._initdb()
         # A pid file of a dead server whose number now belongs to another process would stop PostgreSQL from starting.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        take_over(self.data)
         options = {"listen_addresses": "", "unix_socket_directories": str(self.run), **self.settings}
         arguments: list[str | Path] = [(self._programs or binaries()) / "postgres", "-D", self.data]
         for name, value in options.items():

@@ -14,7 +14,7 @@ import redis
 
 from contactship_devstack import postgres, valkey
 from contactship_devstack.guard import Guard
-from contactship_devstack.pgbinaries import binaries, is_root
+from contactship_devstack.pgbinaries import binaries, is_root, server_user
 from contactship_devstack.polling import has_ended, poll
 from contactship_devstack.postgres import PostgresServer
 from contactship_devstack.valkey import ValkeyServer
@@ -55,6 +55,19 @@ def test_postgresql_keeps_committed_rows_over_a_crash(durable_postgres: Postgres
     server.restart(crash=True)
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT name FROM names").fetchone() == ("Ada",)
+
+
+@pytest.mark.skipif(not is_root(), reason="only root starts the server as somebody else")
+def test_data_made_as_another_user_are_taken_over(durable_postgres: PostgresServer) -> None:
+    server = durable_postgres
+    server.start()
+    server.stop()
+    user = server_user()
+    assert user is not None
+    for path in (server.data, *server.data.rglob("*")):
+        os.chown(path, user.pw_uid + 1, user.pw_gid + 1)
+    server.start()
+    assert server.create_database("kept")
 
 
 def test_servers_left_by_a_killed_owner_are_found_and_reused(data_folder: Path) -> None:
