@@ -119,7 +119,7 @@ def test_one_id_and_one_trace_lead_through_every_process_to_the_receiver(
     scene.call("GET", "/leads", 500, params={"search": "words-of-the-caller"})
     sentry.wait_for(2)
     event = sentry.events[0]
-    assert event["exception"]["values"][-1]["type"] == "ProgrammingError"
+    assert event["exception"]["values"][-1]["type"] == "UndefinedTable"
     assert event["tags"] == {
         "process": "api", "event": "request.broke", "request_id": "order-4712", "route": "/api/v1/leads",
     }  # fmt: skip

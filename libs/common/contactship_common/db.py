@@ -106,9 +106,19 @@ def connect_arguments(settings: CoreSettings) -> dict[str, Any]:
     return arguments
 
 
-def is_cut(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the server has closed this connection while it was idle. Nobody has asked it anything: if there is
-    something to read, it is the server's last word. Costs 2 µs; who asks closes it and goes another way."""
+class FastPool(AsyncConnectionPool["psycopg.AsyncConnection[dict[str, Any]]"]):
+    """Never hands out a connection that the server has closed while it was idle, as a restart of PostgreSQL does to all
+    of them: whoever got one would fail with a statement of which nobody knows whether it was executed."""
+
+    async def getconn(self, timeout: float | None = None) -> "psycopg.AsyncConnection[dict[str, Any]]":
+        while _is_cut(connection := await super().getconn(timeout)):
+            await connection.close()
+            await self.putconn(connection)
+        return connection
+
+
+def _is_cut(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Nobody has asked it anything: if there is something to read, it is the server's last word. Costs 2 µs."""
     look = select.poll()
     look.register(connection.fileno(), select.POLLIN)
     return bool(look.poll(0))
@@ -131,7 +141,7 @@ class Database:
             hide_parameters=True,
         )
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self.fast: AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]] = AsyncConnectionPool(
+        self.fast = FastPool(
             plain_url(settings.database_url),
             kwargs={**arguments, "autocommit": True, "row_factory": dict_row},
             min_size=1,

@@ -20,11 +20,10 @@ from sqlmodel import SQLModel
 
 from contactship_ai_worker.pricing import PriceList
 from contactship_common import metrics
-from contactship_common.db import DATABASE_AWAY
+from contactship_common.db import DATABASE_AWAY, FastPool
 from contactship_common.models.ai_call import AICall
 from contactship_common.settings.ai import AISettings
 from contactship_common.tasks.outcomes import RetryLater
-from contactship_common.tasks.store import FastPool
 
 log = structlog.get_logger()
 

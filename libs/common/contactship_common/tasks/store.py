@@ -14,16 +14,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import psycopg
 import sqlalchemy as sa
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from contactship_common.db import is_cut
+from contactship_common.db import FastPool
 from contactship_common.models.task import Task
-
-FastPool = AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]]
 
 
 @dataclass(slots=True)
@@ -183,13 +179,9 @@ async def enqueue_if(
     """Queue the task, or find the one that holds its slot, in one statement that is a transaction by itself; but only
     where `asked`, which `steps` (what stands in a WITH) ends in, has a row. The caller rings it if it is `due`.
 
-    Returns `id`, `slot`, `status`, `inserted` and `due` of the task; None: nothing was asked, or the connection had
-    been cut meanwhile.
+    Returns `id`, `slot`, `status`, `inserted` and `due` of the task; None: nothing was asked.
     """
     async with pool.connection() as connection:
-        if is_cut(connection):
-            await connection.close()
-            return None
         given = {**parameters, "rows": _json([dict(task)]), "ring": True}
         return await (await connection.execute(_asking(steps), given)).fetchone()
 

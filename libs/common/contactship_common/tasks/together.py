@@ -20,13 +20,13 @@ import structlog
 from pydantic import ValidationError
 
 from contactship_common import metrics, tracing
-from contactship_common.db import DATABASE_AWAY
+from contactship_common.db import DATABASE_AWAY, FastPool
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import store
 from contactship_common.tasks.catalog import KINDS, TaskKind
 from contactship_common.tasks.handler import AnyHandler, Handler
 from contactship_common.tasks.settle import Overtaken, Run, about, context_of, tell_ended
-from contactship_common.tasks.store import ClaimedTask, FastPool
+from contactship_common.tasks.store import ClaimedTask
 from contactship_common.uow import Context, UnitOfWork, unit_of_work
 
 log = structlog.get_logger()

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from contactship_api.leads import queries
 from contactship_api.leads.schemas import LeadCreate, LeadOut
 from contactship_common.clients import link_clients_to
-from contactship_common.db import DATABASE_AWAY, is_cut
+from contactship_common.db import DATABASE_AWAY
 from contactship_common.gathered import Gathered
 from contactship_common.leads import name_sort, parse_phone, search_text
 from contactship_common.models.base import new_id
@@ -168,9 +168,6 @@ async def create_at_once(uow: UnitOfWork, body: LeadCreate, link: Linking) -> tu
 async def _run(uow: UnitOfWork, parameters: dict[str, Any]) -> dict[str, Any] | None:
     try:
         async with uow.runtime.db.fast.connection() as connection:
-            if is_cut(connection):
-                await connection.close()
-                return None
             return await (await connection.execute(_STATEMENT, parameters)).fetchone()
     except (pg.IntegrityError, pg.DataError):
         return None  # the long way says which of the values it was
