@@ -124,8 +124,16 @@ def _is_cut(connection: psycopg.AsyncConnection[Any]) -> bool:
     return bool(look.poll(0))
 
 
+CLAIM_POOL_SIZE = 2
+"""Connections of a worker for claims and leases: neither waits behind hundreds of results that are being written."""
+
+
 class Database:
-    """Both pools of a process. Open it inside the running event loop, close it at the end."""
+    """The pools of a process. Open it inside the running event loop, close it at the end.
+
+    `engine` and `sessions` are for units of work, `fast` for single hot statements, `claims` for a worker's claims and
+    leases (no other process connects it).
+    """
 
     def __init__(self, settings: CoreSettings) -> None:
         check_url(settings.database_url)
@@ -141,22 +149,29 @@ class Database:
             hide_parameters=True,
         )
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
-        self.fast = FastPool(
-            plain_url(settings.database_url),
-            kwargs={**arguments, "autocommit": True, "row_factory": dict_row},
-            min_size=1,
-            max_size=settings.db_fast_pool_size,
-            timeout=settings.db_pool_timeout,
-            reconnect_timeout=10,
-            open=False,
-        )
+
+        def fast_pool(at_least: int, at_most: int) -> FastPool:
+            return FastPool(
+                plain_url(settings.database_url),
+                kwargs={**arguments, "autocommit": True, "row_factory": dict_row},
+                min_size=at_least,
+                max_size=at_most,
+                timeout=settings.db_pool_timeout,
+                reconnect_timeout=10,
+                open=False,
+            )
+
+        self.fast = fast_pool(1, settings.db_fast_pool_size)
+        self.claims = fast_pool(0, CLAIM_POOL_SIZE)
 
     async def open(self) -> None:
-        """Start the fast pool; returns at once, also while PostgreSQL is away."""
+        """Start the pools; returns at once, also while PostgreSQL is away."""
         await self.fast.open(wait=False)
+        await self.claims.open(wait=False)
 
     async def close(self) -> None:
         await self.fast.close(timeout=2)
+        await self.claims.close(timeout=2)
         await self.engine.dispose()
 
     @asynccontextmanager

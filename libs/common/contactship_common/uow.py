@@ -28,6 +28,8 @@ from contactship_common.tasks.store import TaskRef
 RING_AT_MOST = 16
 """More tasks than this in one transaction are left to the dispatcher, which rings them inside a bounded window."""
 
+_AUDIT = sa.insert(AuditLog.__table__)  # type: ignore[attr-defined]  # no objects: nobody looks at them again
+
 TASK_ENDED_CHANNEL = "cs:task-ended"
 
 
@@ -172,6 +174,11 @@ class UnitOfWork:
         return stored
 
     @property
+    def in_transaction(self) -> bool:
+        """A statement has been executed in it."""
+        return self._session is not None and self._session.in_transaction()
+
+    @property
     def is_untouched(self) -> bool:
         """Nothing has been read, written or collected in it yet."""
         return self._session is None and not (self._tasks or self._audit)
@@ -261,7 +268,7 @@ class UnitOfWork:
                     self.ring(ref)
         if self._audit:
             rows, self._audit = self._audit, []
-            await self.session.execute(sa.insert(AuditLog), rows)
+            await self.session.execute(_AUDIT, rows)
 
     async def commit(self) -> None:
         await self.flush()

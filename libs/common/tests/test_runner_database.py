@@ -126,7 +126,7 @@ async def test_both_pools_recover_from_an_outage_that_is_longer_than_their_own_p
     engine = on_own_server
     engine.handlers[Plain.KIND] = Fake()
     task_id = await engine.enqueue(Plain())
-    pool = engine.runtime.db.fast
+    pool = engine.runtime.db.claims
     pool.reconnect_timeout = 0.2
     gave_up = asyncio.Event()
     pool._reconnect_failed = lambda _: gave_up.set()  # type: ignore[method-assign, assignment]

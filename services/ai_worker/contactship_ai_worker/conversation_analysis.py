@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from contactship_ai_worker.lead_summary import PlainText
 from contactship_ai_worker.providers.base import OutputModel
-from contactship_common.models import ContentType, Message, Priority
+from contactship_common.models import ContentType, Priority
 
 PROMPT_NAME = "conversation_analysis"
 MESSAGES_AT_MOST = 30
@@ -63,9 +63,9 @@ class ConversationAnalysisOutput(OutputModel):
     )
 
 
-def told(message: Message) -> str:
+def told(content_type: str, content_text: str | None) -> str:
     """A message as the model reads it: media are named, never fetched."""
-    text = message.content_text or ""
-    if message.content_type == ContentType.TEXT:
+    text = content_text or ""
+    if content_type == ContentType.TEXT:
         return text
-    return f"[{message.content_type.lower()}] {text}".strip()
+    return f"[{content_type.lower()}] {text}".strip()

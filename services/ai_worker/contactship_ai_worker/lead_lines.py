@@ -5,62 +5,47 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
 from contactship_ai_worker.conversation_analysis import told
-from contactship_common.models import Client, Conversation, Meeting, MeetingClassification, Message
 
 MOST_MEETINGS = 5
 MOST_MESSAGES = 10
 TRANSCRIPT_CHARS = 300
 
+# One round trip, and put together once: for each task again would cost more than executing it. Of a meeting what its
+# classification says, else how its transcript begins; those with neither are passed over. Of the messages of all
+# conversations the newest: each conversation's newest first, which an index has.
+_LINES = sa.text(f"""
+WITH meeting AS (
+     SELECT timezone('UTC', m.meeting_at) AS at, coalesce(k.summary, left(m.transcript, {TRANSCRIPT_CHARS})) AS content,
+            row_number() OVER (ORDER BY m.meeting_at DESC, m.id DESC) AS place
+       FROM clients c
+       JOIN meetings m ON m.client_id = c.id
+  LEFT JOIN meeting_classifications k ON k.meeting_id = m.id AND k.is_current
+      WHERE c.lead_id = :lead_id AND coalesce(k.summary, m.transcript) IS NOT NULL
+   ORDER BY place LIMIT {MOST_MEETINGS}),
+message AS (
+     SELECT timezone('UTC', n.created_at) AS at, n.sender_type, n.content_type, n.content_text AS content,
+            row_number() OVER (ORDER BY n.created_at DESC, n.seq DESC, n.id DESC) AS place
+       FROM conversations v, LATERAL (
+            SELECT * FROM messages WHERE conversation_id = v.id
+             ORDER BY created_at DESC, id DESC LIMIT {MOST_MESSAGES}) n
+      WHERE v.lead_id = :lead_id
+   ORDER BY place LIMIT {MOST_MESSAGES})
+SELECT at, NULL AS sender_type, NULL AS content_type, content, place FROM meeting
+ UNION ALL
+SELECT at, sender_type, content_type, content, place FROM message
+""")  # noqa: S608  # all constants
+
 
 async def latest_lines(session: AsyncSession, lead_id: UUID) -> list[str]:
     """One line a meeting or message, oldest first, with its day (UTC)."""
-    lines = [*await _meetings(session, lead_id), *await _messages(session, lead_id)]
-    return [text for _, text in sorted(lines, key=lambda line: line[0])]
+    rows = (await session.execute(_LINES, {"lead_id": lead_id})).all()
+    return [_line(row) for row in sorted(rows, key=lambda row: (row.at, row.sender_type is not None, -row.place))]
 
 
-async def _meetings(session: AsyncSession, lead_id: UUID) -> list[tuple[Any, str]]:
-    """What a meeting's classification says, else how its transcript begins. Meetings with neither are passed over."""
-    said = sa.func.coalesce(
-        col(MeetingClassification.summary), sa.func.left(col(Meeting.transcript), TRANSCRIPT_CHARS)
-    ).label("said")
-    current = sa.and_(col(MeetingClassification.meeting_id) == col(Meeting.id), col(MeetingClassification.is_current))
-    statement = (
-        sa.select(sa.func.timezone("UTC", col(Meeting.meeting_at)).label("at"), said)
-        .join(Client, col(Client.id) == col(Meeting.client_id))
-        .outerjoin(MeetingClassification, current)
-        .where(col(Client.lead_id) == lead_id, said.element.is_not(None))
-        .order_by(col(Meeting.meeting_at).desc(), col(Meeting.id).desc())
-        .limit(MOST_MEETINGS)
-    )
-    rows = (await session.execute(statement)).all()
-    return [(row.at, f"Reunión {row.at:%Y-%m-%d}: {' '.join(row.said.split())}") for row in reversed(rows)]
-
-
-async def _messages(session: AsyncSession, lead_id: UUID) -> list[tuple[Any, str]]:
-    """The newest messages of all conversations; each conversation's newest first, which an index has."""
-    newest = (
-        sa.select(Message)
-        .where(col(Message.conversation_id) == col(Conversation.id))
-        .order_by(col(Message.created_at).desc(), col(Message.id).desc())
-        .limit(MOST_MESSAGES)
-        .correlate(Conversation)
-        .lateral("newest")
-    )
-    message = sa.orm.aliased(Message, newest)
-    at = sa.func.timezone("UTC", col(message.created_at)).label("at")
-    statement = (
-        sa.select(at, message)
-        .select_from(Conversation)
-        .join(newest, sa.true())
-        .where(col(Conversation.lead_id) == lead_id)
-        .order_by(newest.c.created_at.desc(), newest.c.seq.desc(), newest.c.id.desc())
-        .limit(MOST_MESSAGES)
-    )
-    rows = (await session.execute(statement)).all()
-    return [
-        (at, f"{at:%Y-%m-%d} {message.sender_type.lower()}: {' '.join(told(message).split())}")
-        for at, message in reversed(rows)
-    ]
+def _line(row: sa.Row[Any]) -> str:
+    if row.sender_type is None:
+        return f"Reunión {row.at:%Y-%m-%d}: {' '.join(row.content.split())}"
+    text = " ".join(told(row.content_type, row.content).split())
+    return f"{row.at:%Y-%m-%d} {row.sender_type.lower()}: {text}"

@@ -6,8 +6,10 @@ that settles the run.
 """
 
 from contextvars import ContextVar
+from functools import cache
 
-from sqlalchemy.dialects.postgresql import insert
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
@@ -36,4 +38,10 @@ def keep(row: SQLModel) -> None:
 async def write(session: AsyncSession, rows: list[SQLModel]) -> None:
     """Insert these rows; one that is there already (a commit whose answer was lost) is left alone."""
     for row in rows:
-        await session.execute(insert(type(row)).values(**row.model_dump(exclude_none=True)).on_conflict_do_nothing())
+        await session.execute(_insertion(type(row)), row.model_dump(exclude_none=True))
+
+
+@cache
+def _insertion(model: type[SQLModel]) -> Insert:
+    table: sa.Table = model.__table__  # type: ignore[attr-defined]
+    return insert(table).on_conflict_do_nothing()

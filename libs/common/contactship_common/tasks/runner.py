@@ -14,6 +14,7 @@ from contactship_common.db import DATABASE_AWAY, is_database_away
 from contactship_common.runtime import Runtime
 from contactship_common.tasks import journal, store
 from contactship_common.tasks.catalog import KINDS
+from contactship_common.tasks.claims import Claims
 from contactship_common.tasks.handler import AnyHandler
 from contactship_common.tasks.outcomes import Again, Done, GivenUp, Permanent, RetryLater, Skip, TaskError, Transient
 from contactship_common.tasks.settle import Overtaken, Run, about, end, keep_journal, requeue, settle, transaction
@@ -51,6 +52,8 @@ class Runner:
         self.runs: set[Run] = set()
         self.draining = False
         self.together = Together(runtime, handlers, owner, self.runs, self._run, lambda: self.draining)
+        lease = runtime.settings.task_lease
+        self._claims = Claims(runtime.db.claims, owner=owner, lease_seconds=lease)
         self._inside = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -66,22 +69,12 @@ class Runner:
         try:
             if kind is not None and self.together.handles(kind):
                 await self.together.run(kind)
-            elif (task := await self._claim(task_id)) is not None:
+            elif (task := await self._claims.claim(task_id)) is not None:
                 await self._run(task)
         finally:
             self._inside -= 1
             if not self._inside:
                 self._idle.set()
-
-    async def _claim(self, task_id: UUID) -> ClaimedTask | None:
-        lease = self.runtime.settings.task_lease
-        try:
-            return await store.claim(self.runtime.db.fast, task_id, owner=self.owner, lease_seconds=lease)
-        except DATABASE_AWAY as error:
-            log.warning("task.claim_failed", task_id=str(task_id), error=type(error).__name__)
-        except Exception:
-            log.exception("task.claim_failed", task_id=str(task_id))
-        return None
 
     async def _run(self, task: ClaimedTask) -> None:
         structlog.contextvars.clear_contextvars()
@@ -326,7 +319,7 @@ class Runner:
                 continue
             try:
                 kept = await store.renew(
-                    self.runtime.db.fast, [(run.task.id, run.task.run_no) for run in mine], lease_seconds=lease
+                    self.runtime.db.claims, [(run.task.id, run.task.run_no) for run in mine], lease_seconds=lease
                 )
             except Exception as error:  # whatever it is, nobody else renews
                 log.warning("lease.renewal_failed", error=type(error).__name__)

@@ -93,7 +93,8 @@ async def settle(runtime: Runtime, run: Run, write: Write) -> None:
     while run.ended_by != "overtaken":
         try:
             async with transaction(runtime, run.task) as uow:
-                await journal.write(uow.session, run.journal)
+                if run.journal:
+                    await journal.write(uow.session, run.journal)
                 await write(uow)
             return
         except Overtaken:
@@ -190,7 +191,7 @@ async def requeue(
 
 def _where(uow: UnitOfWork) -> store.Where:
     """The transaction, if there is one by now; else this statement is all there is to commit."""
-    return uow.session if uow.session.in_transaction() else uow.runtime.db.fast
+    return uow.session if uow.in_transaction else uow.runtime.db.fast
 
 
 def _told(error: TaskError | None) -> dict[str, Any] | None:

@@ -229,16 +229,23 @@ async def enqueue_each(session: AsyncSession, subjects: sa.Select[UUID], row: Ma
     return int((await session.execute(sa.select(sa.func.count()).select_from(made))).scalar_one())
 
 
-_CLAIM = """
+TAKE = """
 UPDATE tasks SET status = 'running', run_no = run_no + 1, rerun = false, lease_owner = %(owner)s,
        lease_until = now() + make_interval(secs => %(lease)s), claimed_at = now(),
        started_at = coalesce(started_at, now()),
        slot = CASE WHEN holds = 'waiting' THEN NULL ELSE slot END
- WHERE id = %(id)s AND status = 'queued' AND run_at <= now()
-RETURNING id, kind, queue, payload, subject_id, run_no, failures, max_attempts, intent_at, requested_by,
+"""
+TAKEN = """
+RETURNING tasks.id, kind, queue, payload, subject_id, run_no, failures, max_attempts, intent_at, requested_by,
           correlation_id, traceparent, started_at, claimed_at,
           extract(epoch FROM now() - started_at)::float8 AS waited_seconds
 """
+_CLAIM = f"{TAKE} WHERE id = %(id)s AND status = 'queued' AND run_at <= now() {TAKEN}"
+_CLAIM_FREE = f"""
+WITH free AS MATERIALIZED (
+     SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND status = 'queued' AND run_at <= now() FOR UPDATE SKIP LOCKED)
+{TAKE} FROM free WHERE tasks.id = free.id {TAKEN}
+"""  # noqa: S608  # all constants
 
 
 async def claim(pool: FastPool, task_id: UUID, *, owner: str, lease_seconds: float) -> ClaimedTask | None:
@@ -247,6 +254,17 @@ async def claim(pool: FastPool, task_id: UUID, *, owner: str, lease_seconds: flo
         cursor = await connection.execute(_CLAIM, {"id": task_id, "owner": owner, "lease": lease_seconds})
         row = await cursor.fetchone()
     return ClaimedTask(**row) if row else None
+
+
+async def claim_free(
+    pool: FastPool, task_ids: Sequence[UUID], *, owner: str, lease_seconds: float
+) -> dict[UUID, ClaimedTask]:
+    """Make all of these tasks ours that can be claimed and that nobody holds locked at this moment: who waits for none
+    is waited for by none, in whatever order others lock them."""
+    async with pool.connection() as connection:
+        asked = {"ids": list(task_ids), "owner": owner, "lease": lease_seconds}
+        rows = await (await connection.execute(_CLAIM_FREE, asked)).fetchall()
+    return {row["id"]: ClaimedTask(**row) for row in rows}
 
 
 _RENEW = """

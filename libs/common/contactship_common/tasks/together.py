@@ -62,21 +62,14 @@ class TogetherHandler(Handler[P, Any, Any]):
 
 # Only first runs, so that what failed before is by itself; the priority, so that what is more urgent is not walked
 # over. Nothing is waited for: what another round is just taking is not ours.
-_CLAIM = """
+_CLAIM = f"""
 WITH due AS MATERIALIZED (
      SELECT id FROM tasks
       WHERE queue = %(queue)s AND priority = %(priority)s AND status = 'queued' AND run_at <= now()
         AND kind = %(kind)s AND run_no = 0
       ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-UPDATE tasks SET status = 'running', run_no = run_no + 1, rerun = false, lease_owner = %(owner)s,
-       lease_until = now() + make_interval(secs => %(lease)s), claimed_at = now(),
-       started_at = coalesce(started_at, now()),
-       slot = CASE WHEN holds = 'waiting' THEN NULL ELSE slot END
-  FROM due WHERE tasks.id = due.id
-RETURNING tasks.id, kind, queue, payload, subject_id, run_no, failures, max_attempts, intent_at, requested_by,
-          correlation_id, traceparent, started_at, claimed_at,
-          extract(epoch FROM now() - started_at)::float8 AS waited_seconds
-"""
+{store.TAKE} FROM due WHERE tasks.id = due.id {store.TAKEN}
+"""  # noqa: S608  # all constants
 
 _FINISH = sa.text("""
 UPDATE tasks SET
@@ -150,7 +143,7 @@ class Together:
 
     async def _round(self, kind: type[TaskKind], handler: AnyHandler) -> None:
         lease = self.runtime.settings.task_lease
-        tasks = await _claim(self.runtime.db.fast, kind, owner=self.owner, lease_seconds=lease)
+        tasks = await _claim(self.runtime.db.claims, kind, owner=self.owner, lease_seconds=lease)
         if len(tasks) == kind.TOGETHER:
             self._asked.add(kind.KIND)  # there may be more
         if tasks:

@@ -71,7 +71,10 @@ class ConversationAnalyst(Handler[AnalyzeConversation, Loaded, Answer[Conversati
         facts = ConversationFacts(
             channel=conversation.channel,
             lead_name=f"{first} {last}".strip(),
-            messages=[Line(sender=message.sender_type.lower(), text=told(message)) for message in messages],
+            messages=[
+                Line(sender=message.sender_type.lower(), text=told(message.content_type, message.content_text))
+                for message in messages
+            ],
         )
         return Loaded(facts, messages[-1].seq, task)
 

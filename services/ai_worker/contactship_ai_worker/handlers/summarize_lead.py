@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -16,7 +17,8 @@ from contactship_ai_worker.prompts import load_prompt
 from contactship_ai_worker.run import Answer
 from contactship_common.cache_keys import lead_key
 from contactship_common.conversations.audience import EVERYBODY
-from contactship_common.models import Lead, LeadEvent, LeadSource, Person
+from contactship_common.models import Lead, LeadSource, Person
+from contactship_common.models.base import new_id
 from contactship_common.outbound.payloads import publish_lead
 from contactship_common.settings import AISettings
 from contactship_common.tasks.catalog import LeadSummary
@@ -31,6 +33,25 @@ SOURCE_IN_WORDS: dict[str, str] = {
     LeadSource.CSV: "importación de un archivo",
     LeadSource.WEBHOOK: "contacto por teléfono o mensaje",
 }
+# Put together once: for each task again would cost more than executing them.
+_READ = (
+    sa.select(Lead, Person, sa.func.now())
+    .join(Person, col(Person.id) == col(Lead.person_id))
+    .where(col(Lead.id) == sa.bindparam("lead_id"))
+)
+# A task that was retried by hand can run beside a newer one: what was read later wins.
+_STORE = sa.text("""
+WITH stored AS (
+     UPDATE leads SET summary = :summary, next_action = :next_action,
+            summary_hash = :hash, summary_facts_at = :facts_at, summary_generated_at = now(),
+            version = version + 1, updated_at = clock_timestamp()
+      WHERE id = :lead_id AND (summary_generated_at IS NULL OR summary_generated_at <= :read_at)
+  RETURNING id),
+event AS (
+     INSERT INTO lead_events (id, lead_id, type, actor, data)
+     SELECT :event_id, id, 'summarized', 'ai', CAST(:told AS jsonb) FROM stored)
+SELECT id FROM stored
+""")
 _PROFESSION_KEYS = ("profession", "occupation", "jobTitle", "job_title", "position")
 
 
@@ -52,12 +73,7 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         self._prompt = load_prompt(PROMPT_NAME, settings.ai_language)
 
     async def load(self, session: AsyncSession, payload: LeadSummary, task: ClaimedTask) -> Loaded | Done | Skip:
-        statement = (
-            sa.select(Lead, Person, sa.func.now())
-            .join(Person, col(Person.id) == col(Lead.person_id))
-            .where(col(Lead.id) == payload.lead_id)
-        )
-        row = (await session.execute(statement)).first()
+        row = (await session.execute(_READ, {"lead_id": payload.lead_id})).first()
         if row is None:
             return Skip("the lead has been deleted")
         lead, person, now = row
@@ -89,26 +105,19 @@ class SummarizeLead(Handler[LeadSummary, Loaded, Answer[LeadSummaryOutput]]):
         loaded: Loaded,
         result: Answer[LeadSummaryOutput],
     ) -> dict[str, Any]:
-        # A task that was retried by hand can run beside a newer one: what was read later wins.
-        newest = sa.or_(col(Lead.summary_generated_at).is_(None), col(Lead.summary_generated_at) <= loaded.read_at)
-        statement = (
-            sa.update(Lead)
-            .where(col(Lead.id) == payload.lead_id, newest)
-            .values(
-                summary=result.value.summary,
-                next_action=result.value.next_action,
-                summary_generated_at=sa.func.now(),
-                summary_hash=loaded.hash,
-                summary_facts_at=loaded.facts_changed_at,
-                version=col(Lead.version) + 1,
-                updated_at=sa.func.clock_timestamp(),
-            )
-            .returning(col(Lead.id))
-        )
         told = {"provider": result.provider, "model": result.model, "promptVersion": result.prompt_version}
-        if (await uow.session.execute(statement)).first() is None:
+        stored = {
+            "lead_id": payload.lead_id,
+            "summary": result.value.summary,
+            "next_action": result.value.next_action,
+            "hash": loaded.hash,
+            "facts_at": loaded.facts_changed_at,
+            "read_at": loaded.read_at,
+            "event_id": new_id(),
+            "told": orjson.dumps(told).decode(),
+        }
+        if (await uow.session.execute(_STORE, stored)).first() is None:
             return {"cached": False, "stored": False, **told}
-        uow.session.add(LeadEvent(lead_id=payload.lead_id, type="summarized", actor="ai", data=told))
         uow.audit("lead.summarize", "lead", payload.lead_id, actor="ai", requestedBy=task.requested_by, **told)
         uow.forget(lead_key(payload.lead_id))
         uow.emit("lead:updated", {"leadId": str(payload.lead_id), "change": "summarized"}, to=[EVERYBODY])
