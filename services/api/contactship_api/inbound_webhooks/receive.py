@@ -24,7 +24,7 @@ _STORE = """
 INSERT INTO webhook_inbox (id, provider, kind, key, headers, query, content_type, body, attempts, request_id)
 SELECT piece.id, %(provider)s, %(kind)s, piece.key, %(headers)s::jsonb, %(query)s::jsonb, %(content_type)s, piece.body,
        0, %(request_id)s
-  FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(bodies)s::bytea[]) AS piece(id, key, body)
+  FROM unnest(%(ids)s::uuid[], %(keys)s::text[], %(bodies)b::bytea[]) AS piece(id, key, body)
  ORDER BY piece.key
     ON CONFLICT (provider, key) DO NOTHING
 RETURNING id

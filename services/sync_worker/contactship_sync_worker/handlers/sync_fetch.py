@@ -25,9 +25,7 @@ LONGEST_WAIT_SECONDS = 3_600.0
 
 _STORE = sa.text("""
     INSERT INTO sync_pages (id, job_id, number, records, next_cursor)
-    SELECT p.id, :job_id, p.number, CAST(p.records AS jsonb), p.next_cursor
-      FROM unnest(CAST(:ids AS uuid[]), CAST(:numbers AS int[]), CAST(:records AS text[]), CAST(:cursors AS text[]))
-           AS p(id, number, records, next_cursor)
+    VALUES (:id, :job_id, :number, CAST(:records AS jsonb), :next_cursor)
 """)
 
 
@@ -81,16 +79,13 @@ class FetchPage(Handler[SyncFetch, Wanted, Fetched]):
         job.status = SyncStatus.IN_PROGRESS
         job.started_at = job.started_at or task.started_at
         ids = [new_id() for _ in result.pages]
-        await uow.session.execute(
-            _STORE,
-            {
-                "job_id": job.id,
-                "ids": ids,
-                "numbers": [payload.number + i for i in range(len(ids))],
-                "records": result.pages,
-                "cursors": [*([None] * (len(ids) - 1)), result.next_cursor],
-            },
-        )
+        # Not as one array: escaping megabytes for it would keep the event loop busy for as long as applying them.
+        stored = [
+            {"id": page_id, "job_id": job.id, "number": payload.number + i, "records": records, "next_cursor": None}
+            for i, (page_id, records) in enumerate(zip(ids, result.pages, strict=True))
+        ]
+        stored[-1]["next_cursor"] = result.next_cursor
+        await uow.session.execute(_STORE, stored)
         ref = uow.enqueue(SyncApply(job_id=job.id, page_id=ids[0]))
         await uow.flush()
         return {"jobId": str(job.id), "fetched": result.records, "nextTaskId": str(ref.id)}
