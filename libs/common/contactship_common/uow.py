@@ -12,8 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from contactship_common import faults
 from contactship_common.errors import ContactshipError
 from contactship_common.invalidation import deletions
 from contactship_common.models.audit import AuditLog
@@ -24,6 +26,8 @@ from contactship_common.runtime import Runtime
 from contactship_common.tasks import store
 from contactship_common.tasks.catalog import TaskKind
 from contactship_common.tasks.store import TaskRef
+
+log = structlog.get_logger()
 
 RING_AT_MOST = 16
 """More tasks than this in one transaction are left to the dispatcher, which rings them inside a bounded window."""
@@ -288,7 +292,16 @@ class UnitOfWork:
             await self._session.close()
 
     async def _after_commit(self) -> None:
+        """It is committed: whatever goes wrong from here on, nobody may hear that it failed, and do it again."""
         after, self._after = self._after, _AfterCommit()
+        try:
+            await self._tell(after)
+        except Exception as error:
+            log.exception("commit.not_told")
+            faults.report(error, "commit.not_told", request_id=self.context.request_id)
+            self.runtime.invalidations.owe(after.forget)
+
+    async def _tell(self, after: _AfterCommit) -> None:
         for ref in after.ring:
             self.runtime.bell.ring(ref.queue, ref.id, ref.together)
         if after.forget or after.ended:

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from common_testkit import Ended, Engine, Plain, Waiting, until
+from structlog.testing import capture_logs
 
 from contactship_common.errors import InvalidLogin, NotFound
 from contactship_common.tasks.broker import messages_waiting
@@ -189,6 +190,24 @@ async def test_a_commit_does_not_depend_on_redis(engine: Engine, valkey: ValkeyS
     assert (await engine.row(task_id))["status"] == "queued"
     valkey.thaw()
     await asyncio.to_thread(valkey.start)
+
+
+async def test_what_follows_a_commit_never_makes_it_look_failed(engine: Engine) -> None:
+    redis = engine.runtime.redis.client
+    assert redis is not None
+    await redis.set("cs:k", "old")
+    with capture_logs() as logs:
+        async with unit_of_work(engine.runtime) as uow:
+            ref = uow.enqueue(Plain(name="kept"))
+            uow.emit("lead:updated", {"leadId": object()}, to=["leads"])  # nothing that JSON can say
+            uow.forget("cs:k")
+    assert (await engine.row(ref.id))["status"] == "queued"
+    assert "commit.not_told" in [line["event"] for line in logs]
+
+    async def forgotten() -> bool:
+        return await redis.get("cs:k") is None
+
+    await until(forgotten, "the cached answer to be dropped")
 
 
 async def test_cached_answers_are_forgotten_after_the_commit(engine: Engine) -> None:

@@ -72,7 +72,8 @@ class CoreSettings(SettingsGroup):
         ge=1,
         le=500,
         about="Connections a process keeps for units of work.",
-        danger="Processes x (DB_POOL_SIZE + DB_FAST_POOL_SIZE) must stay below the server's max_connections.",
+        danger="Processes x (DB_POOL_SIZE + DB_FAST_POOL_SIZE), and 2 more a worker, must stay below the server's "
+        "max_connections.",
     )
     db_fast_pool_size: int = setting(
         6,
@@ -80,7 +81,7 @@ class CoreSettings(SettingsGroup):
         unit="connections",
         ge=1,
         le=500,
-        about="Further connections for single hot statements (claiming and renewing tasks).",
+        about="Further connections for single hot statements.",
     )
     db_pool_timeout: float = setting(
         5.0, "DB_POOL_TIMEOUT", unit="seconds", gt=0, about="Wait for a free connection, then answer 503."
