@@ -84,9 +84,10 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
         else [without_rows, structlog.processors.format_exc_info, without_personal_data, renderer]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # Our own lines do not pass through the standard library: that would cost most of what a line costs.
+        processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -85,19 +85,17 @@ async def test_without_a_secret_in_production_no_code_is_sent(sendings: Sendings
 
 
 @pytest.fixture
-def log(sendings: Sendings) -> Iterator[io.StringIO]:
+def log(sendings: Sendings, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Everything the process logs, libraries included, at DEBUG, as a worker in production would."""
     root, levels = logging.getLogger(), {}
     before = (root.handlers, root.level, structlog.get_config())
     settings = sendings.runtime.settings.model_copy(update={"log_level": "DEBUG"})
     for name in ("httpx", "httpcore", "httpx2", "openai", "google_genai", "dramatiq", "uvicorn", "alembic"):
         levels[name] = logging.getLogger(name).level
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stderr", written)
     configure_logging(settings, "delivery_worker")
     structlog.configure(cache_logger_on_first_use=False)
-    written = io.StringIO()
-    for handler in root.handlers:
-        assert isinstance(handler, logging.StreamHandler)
-        handler.setStream(written)
     yield written
     root.handlers, level, config = before
     root.setLevel(level)
