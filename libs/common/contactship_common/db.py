@@ -150,10 +150,14 @@ class Database:
         )
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
+        # A prepared statement keeps its plan. One made while `tasks` was nearly empty would read all of it for each
+        # slot that it looks for, until the next ANALYZE: minutes into a storm of tasks.
+        by_index = {"options": arguments["options"] + " -c enable_seqscan=off"} if "options" in arguments else {}
+
         def fast_pool(at_least: int, at_most: int) -> FastPool:
             return FastPool(
                 plain_url(settings.database_url),
-                kwargs={**arguments, "autocommit": True, "row_factory": dict_row},
+                kwargs={**arguments, **by_index, "autocommit": True, "row_factory": dict_row},
                 min_size=at_least,
                 max_size=at_most,
                 timeout=settings.db_pool_timeout,

@@ -144,3 +144,11 @@ async def test_both_pools_recover_from_an_outage_that_is_longer_than_their_own_p
         return (await engine.run(task_id))["status"] == "succeeded"
 
     await until(ran, "a claim after the outage")
+
+
+async def test_what_is_prepared_while_there_are_no_tasks_does_not_read_all_of_them_later(engine: Engine) -> None:
+    async with engine.runtime.db.fast.connection() as connection:
+        await connection.execute("VACUUM ANALYZE tasks")
+        explained = await connection.execute("EXPLAIN SELECT FROM tasks WHERE slot = 'lead.summary:1'")
+        plan = "\n".join(row["QUERY PLAN"] for row in await explained.fetchall())
+    assert "Seq Scan" not in plan, plan

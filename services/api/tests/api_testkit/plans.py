@@ -29,6 +29,7 @@ async def executed_plans(api: Api, call: Call) -> list[dict[str, Any]]:
     found = []
     sent = await _selects(api, call)
     async with api.gateway.runtime.db.fast.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = on")
         for statement, parameters in sent:
             told = await connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)  # type: ignore[call-overload]
             found.append((await told.fetchone())["QUERY PLAN"][0]["Plan"])  # type: ignore[index]
