@@ -124,7 +124,7 @@ def test_one_id_and_one_trace_lead_through_every_process_to_the_receiver(
         "process": "api", "event": "request.broke", "request_id": "order-4712", "route": "/api/v1/leads",
     }  # fmt: skip
     assert (event["environment"], event["release"]) == ("test", "contactship@0.1.0")
-    for personal in (PERSON, "Privada", "612", "words-of-the-caller", scene.stack.api_key):
+    for personal in (PERSON, "Privada", "612 345", "612345678", "words-of-the-caller", scene.stack.api_key):
         assert personal not in "".join(sentry.texts)
     assert all(PERSON not in request.body.decode("latin-1") for request in collector.received)
     scene.sql("ALTER TABLE persons_gone RENAME TO persons")

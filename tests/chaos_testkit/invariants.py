@@ -36,10 +36,12 @@ SELECT c.id FROM conversations c CROSS JOIN LATERAL (
     SELECT count(*)::int AS n, coalesce(max(seq), 0) AS last, max(created_at) AS at,
            coalesce(max(seq) FILTER (WHERE sender_type = 'LEAD'), 0) AS lead,
            coalesce(max(seq) FILTER (WHERE sender_type = 'AGENT'), 0) AS agent,
-           count(*) FILTER (WHERE sender_type = 'LEAD' AND read_at IS NULL)::int AS unread
+           count(*) FILTER (WHERE sender_type = 'LEAD' AND read_at IS NULL)::int AS unread,
+           (array_agg(sender_type ORDER BY seq DESC))[1] AS sender
       FROM messages m WHERE m.conversation_id = c.id) AS told
- WHERE (c.last_seq, c.last_seq, c.last_message_at, c.last_lead_seq, c.last_agent_seq, c.unread_count, c.unreplied)
-       IS DISTINCT FROM (n, last, at, lead, agent, unread, lead > agent AND c.status <> 'CLOSED')
+ WHERE (c.last_seq, c.last_seq, c.last_message_at, c.last_message_sender_type, c.last_lead_seq, c.last_agent_seq,
+        c.unread_count, c.unreplied)
+       IS DISTINCT FROM (n, last, at, sender, lead, agent, unread, lead > agent AND c.status <> 'CLOSED')
 """
 
 # Everything that was done and must be audited, once each time.

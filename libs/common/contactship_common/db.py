@@ -151,8 +151,11 @@ class Database:
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
         # A prepared statement keeps its plan. One made while `tasks` was nearly empty would read all of it for each
-        # slot that it looks for, until the next ANALYZE: minutes into a storm of tasks.
-        by_index = {"options": arguments["options"] + " -c enable_seqscan=off"} if "options" in arguments else {}
+        # slot that it looks for, until the next ANALYZE: minutes into a storm of tasks. Where there is no other way, up
+        # to PostgreSQL 17 reading all looks so expensive then that the plan would be compiled each time.
+        by_index = (
+            {"options": arguments["options"] + " -c enable_seqscan=off -c jit=off"} if "options" in arguments else {}
+        )
 
         def fast_pool(at_least: int, at_most: int) -> FastPool:
             return FastPool(

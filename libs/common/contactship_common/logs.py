@@ -58,6 +58,40 @@ def _masked_traceback(out: TextIO, error: Any) -> None:
     out.write(mask_pii(told.getvalue()))
 
 
+class _Stderr:
+    """Writes lines. A full disk or a reader that has gone costs lines and nothing else, as with the standard library:
+    whoever logs has something to do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        try:
+            # One write a line: lines of several threads do not mix.
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: closed
+            return
+
+    log = debug = info = warn = warning = fatal = error = err = critical = exception = failure = msg
+
+
+def _line(processors: list[Any]) -> Any:
+    """The text of an event; one that cannot be told is told as that. Logging never fails whoever logs."""
+
+    def render(logger: Any, method: str, event: dict[str, Any]) -> str:
+        told: Any = event
+        try:
+            for process in processors:
+                told = process(logger, method, told)
+        except Exception as error:
+            told = {"event": "log.unreadable", "of": str(event.get("event")), "error": type(error).__name__}
+            told = processors[-1](logger, method, told)
+        return str(told)
+
+    return render
+
+
 def configure_logging(settings: CoreSettings, process: str) -> None:
     """Send structlog and the standard library's logging to stderr in one format."""
 
@@ -83,11 +117,12 @@ def configure_logging(settings: CoreSettings, process: str) -> None:
         if readable
         else [without_rows, structlog.processors.format_exc_info, without_personal_data, renderer]
     )
+    written = _Stderr(sys.stderr)
     structlog.configure(
         # Our own lines do not pass through the standard library: that would cost most of what a line costs.
-        processors=[*shared, *tail],
+        processors=[*shared, _line(tail)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level)),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: written,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

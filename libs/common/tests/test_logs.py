@@ -1,5 +1,7 @@
 """What must not reach a log."""
 
+import io
+import json
 import logging
 
 import psycopg
@@ -73,3 +75,33 @@ async def test_a_loop_outlives_an_error_that_nobody_foresaw() -> None:
     with pytest.raises(_Enough):
         await periodically("beat", step, every_seconds=0.001)
     assert len(turns) == 3
+
+
+class _FullDisk(io.StringIO):
+    def write(self, _line: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class _Unreadable:
+    def __repr__(self) -> str:
+        raise RuntimeError("cannot be told")
+
+
+def test_logging_never_fails_whoever_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    before, configured = (root.handlers, root.level), structlog.get_config()
+    written = io.StringIO()
+    try:
+        for stream in (_FullDisk(), written):
+            monkeypatch.setattr("sys.stderr", stream)
+            configure_logging(CoreSettings(environment="production"), "test")
+            structlog.configure(cache_logger_on_first_use=False)
+            log = structlog.get_logger()
+            log.info("thing.happened", what=_Unreadable())
+            log.info("thing.happened", what={"a": {2}})
+    finally:
+        root.handlers, root.level = before
+        structlog.configure(**configured)
+    first, second = (json.loads(line) for line in written.getvalue().splitlines())
+    assert (first["event"], first["of"]) == ("log.unreadable", "thing.happened")
+    assert second["event"] == "thing.happened"

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from common_testkit import Engine, Fake, Gate, Plain, until
 from psycopg.rows import dict_row
+from psycopg_pool import PoolTimeout
 
 from contactship_common.runtime import Runtime
 from contactship_common.settings import AISettings, CoreSettings
@@ -120,21 +121,27 @@ async def test_a_database_away_while_loading_costs_no_attempt(
     await until(ran, "a claim after the restart")
 
 
-async def test_both_pools_recover_from_an_outage_that_is_longer_than_their_own_patience(
-    on_own_server: Engine, own_postgres: PostgresServer
+@pytest.mark.parametrize("name", ["claims", "fast"])
+async def test_each_pool_recovers_from_an_outage_that_is_longer_than_its_own_patience(
+    on_own_server: Engine, own_postgres: PostgresServer, name: str
 ) -> None:
     engine = on_own_server
     engine.handlers[Plain.KIND] = Fake()
     task_id = await engine.enqueue(Plain())
-    pool = engine.runtime.db.claims
+    pool = getattr(engine.runtime.db, name)
+    async with pool.connection():
+        pass  # so that it has one to lose
     pool.reconnect_timeout = 0.2
     gave_up = asyncio.Event()
-    pool._reconnect_failed = lambda _: gave_up.set()  # type: ignore[method-assign, assignment]
+    pool._reconnect_failed = lambda _: gave_up.set()
     await asyncio.to_thread(own_postgres.stop)
     await engine.runner.run(task_id)  # finds its connection broken, says so and goes on
 
     async def tried_in_vain() -> bool:
         await engine.runner.run(task_id)
+        if name == "fast":
+            with pytest.raises(PoolTimeout):
+                await pool.getconn(timeout=0.1)
         return gave_up.is_set()
 
     await until(tried_in_vain, "the pool to give up")

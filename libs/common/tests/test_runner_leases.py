@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from common_testkit import CALL, Engine, Fake, Gate, Plain, until
 
 from contactship_common.models import AICall
-from contactship_common.tasks import journal
+from contactship_common.tasks import journal, store
 from contactship_common.tasks.outcomes import Permanent, Transient
 
 
@@ -145,17 +146,15 @@ async def test_a_shutdown_hands_back_what_does_not_finish_without_counting_it(en
 
 
 async def test_a_shutdown_waits_for_a_claim_that_is_under_way(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contactship_common.tasks import store
-
     claiming, go_on = asyncio.Event(), asyncio.Event()
-    claim = store.claim
+    claim = store.claim_free
 
     async def slow_claim(*args: Any, **options: Any) -> Any:
         claiming.set()
         await go_on.wait()
         return await claim(*args, **options)
 
-    monkeypatch.setattr(store, "claim", slow_claim)
+    monkeypatch.setattr(store, "claim_free", slow_claim)
     engine.handlers[Plain.KIND] = Fake()
     task_id = await engine.enqueue(Plain())
     running = asyncio.create_task(engine.runner.run(task_id))
@@ -166,3 +165,28 @@ async def test_a_shutdown_waits_for_a_claim_that_is_under_way(engine: Engine, mo
     go_on.set()
     await asyncio.gather(draining, running)
     assert (await engine.row(task_id))["status"] == "succeeded"
+
+
+async def test_two_messages_about_one_task_at_the_same_moment_run_it_once(engine: Engine) -> None:
+    fake = engine.handlers[Plain.KIND] = Fake()
+    twice, other = await engine.enqueue(Plain(name="a")), await engine.enqueue(Plain(name="b"))
+    await asyncio.gather(*(engine.runner.run(task_id) for task_id in (twice, twice, other, twice)))
+    for task_id in (twice, other):
+        row = await engine.row(task_id)
+        assert (row["status"], row["run_no"]) == ("succeeded", 1)
+    assert fake.steps.work == 2
+
+
+async def test_a_task_that_somebody_has_locked_holds_up_no_other_and_no_lease(engine: Engine) -> None:
+    engine.handlers[Plain.KIND] = Fake()
+    locked, free = await engine.enqueue(Plain(name="a")), await engine.enqueue(Plain(name="b"))
+    async with engine.runtime.db.sessions() as holder, holder.begin():
+        await holder.execute(sa.text("SELECT 1 FROM tasks WHERE id = :id FOR UPDATE"), {"id": locked})
+        waiting = asyncio.create_task(engine.runner.run(locked))
+        await engine.runner.run(free)
+        assert (await engine.row(free))["status"] == "succeeded"
+        await engine.runner.run(free)  # a duplicate, and still nobody waits
+        assert await store.renew(engine.runtime.db.claims, [(free, 1)], lease_seconds=30) == set()
+        assert not waiting.done()
+    await waiting
+    assert (await engine.row(locked))["status"] == "succeeded"

@@ -28,23 +28,34 @@ SELECT s.id AS source, s.assigned_agent_id AS source_agent, s.last_seq AS messag
  WHERE s.lead_id = :source AND s.status <> 'CLOSED'
 """)
 
-_APPEND = """
-UPDATE messages SET conversation_id = t.id, seq = messages.seq + t.last_seq
-  FROM conversations t WHERE t.id = :target AND messages.conversation_id = :source
+# Joined messages are in the order in which they were stored, or a customer who still waits could count as answered.
+# In two steps, below zero first: a number that another message still has would be refused.
+_MOVE = """
+UPDATE messages SET conversation_id = :target, seq = -place
+  FROM (SELECT id, row_number() OVER (ORDER BY created_at, conversation_id <> :target, seq) AS place
+          FROM messages WHERE conversation_id IN (:source, :target)) AS ordered
+ WHERE messages.id = ordered.id
+"""
+_NUMBER = """
+UPDATE messages SET seq = -seq WHERE conversation_id = :target
 """
 
 _JOIN = """
 UPDATE conversations t SET
-       last_seq = t.last_seq + s.last_seq,
-       last_lead_seq = CASE WHEN s.last_lead_seq > 0 THEN t.last_seq + s.last_lead_seq ELSE t.last_lead_seq END,
-       last_agent_seq = CASE WHEN s.last_agent_seq > 0 THEN t.last_seq + s.last_agent_seq ELSE t.last_agent_seq END,
+       last_seq = told.n, last_lead_seq = told.lead, last_agent_seq = told.agent,
        last_message_at = greatest(t.last_message_at, s.last_message_at),
-       last_message_sender_type = coalesce(s.last_message_sender_type, t.last_message_sender_type),
+       last_message_sender_type = told.sender_type,
        last_agent_reply_at = greatest(t.last_agent_reply_at, s.last_agent_reply_at),
        unread_count = t.unread_count + s.unread_count,
        assigned_agent_id = coalesce(t.assigned_agent_id, s.assigned_agent_id),
        updated_at = clock_timestamp()
-  FROM conversations s WHERE t.id = :target AND s.id = :source
+  FROM conversations s,
+       (SELECT count(*)::int AS n,
+               coalesce(max(seq) FILTER (WHERE sender_type = 'LEAD'), 0) AS lead,
+               coalesce(max(seq) FILTER (WHERE sender_type = 'AGENT'), 0) AS agent,
+               (array_agg(sender_type ORDER BY seq DESC))[1] AS sender_type
+          FROM messages WHERE conversation_id = :target) AS told
+ WHERE t.id = :target AND s.id = :source
 """
 
 # A conversation has one running interaction: beside the target's, the source's has ended.
@@ -101,12 +112,13 @@ async def cancel_tasks_of(uow: UnitOfWork, conversation_ids: Sequence[UUID]) -> 
 
 async def move_conversations(uow: UnitOfWork, source_id: UUID, target_id: UUID) -> None:
     """Give the source lead's conversations, locked, to the target. Where both have an open one on a channel, the
-    source's messages follow the target's, and the emptied conversation goes."""
+    source's messages are put among the target's by their times, and the emptied conversation goes. Numbers change: who
+    follows the target by `since` reads it again on `conversation:updated` with `mergedInto`."""
     session = uow.session
     pairs = (await session.execute(_PAIRS, {"source": source_id, "target": target_id})).mappings().all()
     for pair in pairs:
         both = {"source": pair["source"], "target": pair["target"]}
-        for statement in (_APPEND, _JOIN):
+        for statement in (_MOVE, _NUMBER, _JOIN):
             await session.execute(sa.text(statement), both)
         moved = (await session.execute(sa.text(_INTERACTIONS), both)).all()
         await publish_completed(uow, [row.id for row in moved if row.over])

@@ -51,9 +51,10 @@ class Runner:
         # A set and not a map by id: a task that was lost to a stalled lease can run here twice at once, fenced.
         self.runs: set[Run] = set()
         self.draining = False
+        self._handing_back = False
         self.together = Together(runtime, handlers, owner, self.runs, self._run, lambda: self.draining)
         lease = runtime.settings.task_lease
-        self._claims = Claims(runtime.db.claims, owner=owner, lease_seconds=lease)
+        self._claims = Claims(runtime.db, owner=owner, lease_seconds=lease, stopping=lambda: self.draining)
         self._inside = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -131,6 +132,8 @@ class Runner:
             return "failed"
         run = Run(task, payload, handler, journal.open_journal())
         self.runs.add(run)
+        if self._handing_back:
+            run.end("shutdown")
         try:
             if task.failures >= task.max_attempts:
                 return await self._fail(run, Transient("attempts_used_up", "the worker was lost during every attempt"))
@@ -334,6 +337,7 @@ class Runner:
         self.draining = True
         if await self._idle_within(grace_seconds):
             return
+        self._handing_back = True
         for run in list(self.runs):
             run.end("shutdown")
         if not await self._idle_within(_HAND_BACK_SECONDS):

@@ -243,7 +243,8 @@ RETURNING tasks.id, kind, queue, payload, subject_id, run_no, failures, max_atte
 _CLAIM = f"{TAKE} WHERE id = %(id)s AND status = 'queued' AND run_at <= now() {TAKEN}"
 _CLAIM_FREE = f"""
 WITH free AS MATERIALIZED (
-     SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND status = 'queued' AND run_at <= now() FOR UPDATE SKIP LOCKED)
+     SELECT id FROM tasks WHERE id = ANY(%(ids)s) AND status = 'queued' AND run_at <= now()
+        FOR NO KEY UPDATE SKIP LOCKED)
 {TAKE} FROM free WHERE tasks.id = free.id {TAKEN}
 """  # noqa: S608  # all constants
 

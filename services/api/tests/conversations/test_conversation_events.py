@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis.asyncio as aioredis
 from api_testkit import Api, Sql, make_lead, run_tasks, until
-from conversation_testkit import BASE, agent_with, assign, hear, say, start
+from conversation_testkit import BACKWARDS, BASE, agent_with, assert_consistent, assign, hear, say, start
 
 from contactship_common.realtime import CHANNEL
 
@@ -149,6 +149,28 @@ async def test_a_cancelled_task_is_told_to_who_asked_for_it_whoever_cancels_it(a
     told = {"taskId": mine, "kind": "lead.summary", "status": "cancelled", "subjectId": lead}
     assert await heard.first("task:updated") == told
     assert heard.rooms("task:updated") == [{f"user:{agent.headers['x-test-user']}"}]
+
+
+async def test_a_customer_who_waits_still_waits_after_the_answered_conversation_of_a_double_is_joined(
+    api: Api, sql: Sql
+) -> None:
+    source, target = (await make_lead(api))["id"], (await make_lead(api))["id"]
+    answered, waiting = await start(api, source), await start(api, target)
+    agent = await agent_with(api, answered)
+    await hear(api, waiting, "t1")
+    await hear(api, answered, "s1")
+    await say(agent, answered, "s2")
+    await hear(api, waiting, "t2")
+    await hear(api, waiting, "t3")
+    assert (await api.post(f"/api/v1/leads/{source}/merge", json={"intoId": target})).status_code == 200
+    messages = (await api.get(f"{BASE}/{waiting}/messages", params={"since": 0})).json()["data"]
+    assert [(each["seq"], each["contentText"]) for each in messages] == [
+        (1, "t1"), (2, "s1"), (3, "s2"), (4, "t2"), (5, "t3")
+    ]  # fmt: skip
+    joined = (await api.get(f"{BASE}/{waiting}")).json()
+    assert (joined["unreplied"], joined["lastMessage"]["contentText"]) == (True, "t3")
+    await assert_consistent(sql)
+    assert await sql(BACKWARDS) == []
 
 
 async def test_joined_conversations_are_told_where_they_went(api: Api, heard: Heard, sql: Sql) -> None:

@@ -132,6 +132,7 @@ async def test_merging_while_both_leads_write_joins_their_conversations_without_
     assert {answer.status_code for answer in answers} <= {201, 404, 409}
     kept = {row["id"] for row in await sql("SELECT id::text FROM messages")}
     assert {answer.json()["id"] for answer in answers if answer.status_code == 201} <= kept
+    assert await sql(BACKWARDS) == []
     assert await sql("SELECT 1 FROM conversations WHERE lead_id <> %s", target) == []
     assert await sql("SELECT count(*)::int AS n FROM messages WHERE content_text = 'before'") == [{"n": 4}]
     await assert_consistent(sql)
