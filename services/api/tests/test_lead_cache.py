@@ -12,7 +12,7 @@ from contactship_devstack.testing import StackFactory
 from contactship_devstack.valkey import ValkeyServer
 
 LEADS = "/api/v1/leads"
-ROUNDS = 10_000 if os.environ.get("CONTACTSHIP_LONG_TESTS") else 500
+ROUNDS = 10_000 if os.environ.get("CONTACTSHIP_LONG_TESTS") else 200
 
 
 async def test_the_header_says_where_an_answer_came_from(shared_api: Api) -> None:
