@@ -6,10 +6,12 @@ from uuid import UUID
 
 import phonenumbers
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from contactship_common.conversations.audience import EVERYBODY
 from contactship_common.leads import name_sort, parse_phone, search_text
-from contactship_common.models import LeadSource, LeadStatus
+from contactship_common.models import LeadPhone, LeadSource, LeadStatus
 from contactship_common.models.base import new_id
 from contactship_common.outbound.payloads import publish_lead
 from contactship_common.uow import UnitOfWork
@@ -128,6 +130,13 @@ async def lead_of_phone(uow: UnitOfWork, phone_e164: str, *, name: str | None = 
     if found is not None and not found.answers:
         await uow.session.execute(_ANSWER, {"phone": phone_e164, "lead_id": lead_id})
     return lead_id
+
+
+async def answers(session: AsyncSession, phone_e164: str | None) -> UUID | None:
+    """The lead that answers this number now; None: nobody does."""
+    statement = sa.select(col(LeadPhone.lead_id)).where(col(LeadPhone.phone_e164) == phone_e164)
+    found: UUID | None = (await session.execute(statement)).scalar_one_or_none()
+    return found
 
 
 async def find_lead(uow: UnitOfWork, phone_e164: str, *, name: str | None = None) -> UUID:

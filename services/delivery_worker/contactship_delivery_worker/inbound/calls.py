@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from contactship_common.contact_center.events import CallEvent, NotUnderstood, Understood
 from contactship_common.contact_center.interactions import publish_completed
-from contactship_common.contact_center.phones import lead_of_phone, lock_call
+from contactship_common.contact_center.phones import answers, lead_of_phone, lock_call
 from contactship_common.leads import parse_phone
 from contactship_common.models import (
     CallDetail,
@@ -69,10 +69,15 @@ async def apply_call(
     told = await _told(uow, call.id)
     state = fold(told)
     theirs, values = columns_of(state, region)
-    if before := [one for one in told if one.key != entry.key]:
-        values = _changed(values, columns_of(fold(before), region)[1], is_over=call.status in ENDED_INTERACTIONS)
     lead_id: UUID | None = call.lead_id
-    if lead_id is None and theirs is not None:
+    unknown = lead_id is None
+    if before := [one for one in told if one.key != entry.key]:
+        thought, known = columns_of(fold(before), region)
+        values = _changed(values, known, is_over=call.status in ENDED_INTERACTIONS)
+        # Later events may say that somebody else called than the first let think (a call without a direction counts as
+        # inbound). Whom a person has linked stays.
+        unknown = unknown or (thought not in (None, theirs) and await answers(uow.session, thought) == lead_id)
+    if unknown and theirs is not None:
         lead_id = await lead_of_phone(uow, theirs, name=state["customer_name"])
         values["lead_id"] = lead_id
     await _store(uow, call.id, values, state)

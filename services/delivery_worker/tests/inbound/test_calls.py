@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -107,6 +108,36 @@ async def test_later_events_of_a_call_whose_id_is_a_bare_id_are_not_taken_for_th
         await inbox.call({"id": "call-7", "type": f"call.{status}", "status": status, "from": PHONE})
     assert (await inbox.one("interactions"))["status"] == "COMPLETED"
     assert await inbox.count("interaction_events") == 3
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_in_whatever_order_its_events_come_a_call_is_of_the_same_lead(
+    inbox: Inbox, order: tuple[int, ...]
+) -> None:
+    ours, theirs, at = "+14155550100", PHONE, 1_760_000_000
+    told = (
+        {"event_id": "1", "call_id": "c", "from": ours, "to": theirs, "timestamp": at, "status": "ringing"},
+        {"event_id": "2", "call_id": "c", "direction": "outbound", "timestamp": at + 5, "status": "in_progress"},
+        {"event_id": "3", "call_id": "c", "timestamp": at + 60, "status": "done", "duration": 55},
+    )
+    for n in order:
+        assert (await inbox.call(told[n]))["status"] == "succeeded"
+    call = await inbox.one("interactions")
+    assert (call["direction"], call["status"], call["customer_phone"]) == ("OUTBOUND", "COMPLETED", theirs)
+    [answers] = await inbox.sql("SELECT lead_id FROM lead_phones WHERE phone_e164 = %s", theirs)
+    assert call["lead_id"] == answers["lead_id"]
+
+
+async def test_a_call_that_somebody_gave_to_another_lead_stays_with_it(inbox: Inbox) -> None:
+    await inbox.call({"event_id": "1", "call_id": "c", "from": "+14155550100", "to": PHONE, "status": "ringing"})
+    await inbox.call({"event_id": "9", "call_id": "other", "from": "+5491140000000", "status": "done"})
+    [chosen] = await inbox.sql("SELECT lead_id FROM lead_phones WHERE phone_e164 = '+5491140000000'")
+    await inbox.sql(
+        "UPDATE interactions SET lead_id = %s WHERE provider_conversation_id = 'c' RETURNING id", chosen["lead_id"]
+    )
+    await inbox.call({"event_id": "2", "call_id": "c", "direction": "outbound", "status": "done"})
+    [call] = await inbox.sql("SELECT lead_id, direction FROM interactions WHERE provider_conversation_id = 'c'")
+    assert (call["direction"], call["lead_id"]) == ("OUTBOUND", chosen["lead_id"])
 
 
 async def test_numbers_that_no_table_knows_lose_no_call(inbox: Inbox) -> None:
