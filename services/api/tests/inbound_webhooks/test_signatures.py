@@ -9,6 +9,7 @@ import pytest
 from api_testkit import MakeApi, Sql, assert_problem
 from pydantic import SecretStr
 from starlette.datastructures import FormData
+from twilio.request_validator import RequestValidator
 from webhooks_testkit import Hooks
 
 from contactship_api.inbound_webhooks import verify
@@ -26,6 +27,21 @@ def test_twilio_s_own_example() -> None:
     assert verify.twilio("RSOYDt4T1cUTdK1PDd93/VVr8B8=", url, form, key).ok
     assert not verify.twilio("RSOYDt4T1cUTdK1PDd93/VVr8B9=", url, form, key).ok
     assert not verify.twilio("RSOYDt4T1cUTdK1PDd93/VVr8B8=", url + "&x=1", form, key).ok
+
+
+def test_a_twilio_form_that_was_altered_anywhere_is_refused() -> None:
+    fields = {"MessageSid": "SM1", "From": "+14158675309", "Body": "Hola", "Unknown": "x"}
+    url, key = "https://crm.example.com/webhooks/twilio/sms", SecretStr("12345")
+    signature = RequestValidator("12345").compute_signature(url, fields)
+    assert verify.twilio(signature, url, FormData(fields), key).ok
+    for name, value in fields.items():
+        for n in range(len(value)):
+            altered = value[:n] + chr(ord(value[n]) ^ 1) + value[n + 1 :]
+            assert not verify.twilio(signature, url, FormData(fields | {name: altered}), key).ok
+        without = {other: told for other, told in fields.items() if other != name}
+        assert not verify.twilio(signature, url, FormData(without), key).ok
+        assert not verify.twilio(signature, url, FormData(without | {name + "x": value}), key).ok
+    assert not verify.twilio(signature, url, FormData(fields | {"Added": ""}), key).ok
 
 
 def test_elevenlabs_own_example() -> None:
