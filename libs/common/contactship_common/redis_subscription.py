@@ -54,7 +54,7 @@ class Subscription:
 
     async def _listen(self) -> None:
         while True:
-            client = aioredis.Redis.from_url(self._redis_url, socket_timeout=1, socket_connect_timeout=1, retry=_ONCE)
+            client = aioredis.Redis.from_url(self._redis_url, socket_timeout=1, socket_connect_timeout=3, retry=_ONCE)
             try:
                 async with client.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
