@@ -125,7 +125,12 @@ async def list_messages(
     limit: Annotated[int, _MESSAGES] = 50,
     since: Annotated[
         int | None,
-        Query(ge=0, le=queries.LARGEST_SEQ, description="Messages after this seq, oldest first: fills a gap exactly."),
+        Query(
+            ge=0,
+            le=queries.LARGEST_SEQ,
+            description="Messages after this seq, oldest first: fills a gap exactly. Where another lead's conversation "
+            "was joined (`conversation:updated` with `mergedInto`), numbers have changed: read from 0.",
+        ),
     ] = None,
     cursor: Cursor = None,
 ) -> MessageList:
