@@ -37,13 +37,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A promise and what was measured. `measured` None: it was not run, and a remark of the section says why."""
+    """A promise and what was measured. `measured` None: it was not run, and a remark of the section says why. `why`
+    says where the time goes; told where the promise was missed."""
 
     name: str
     measured: float | None
     at_least: float | None = None
     below: float | None = None
     unit: str = ""
+    why: str = ""
 
     @property
     def met(self) -> bool:
@@ -151,7 +153,8 @@ def show(section: Section) -> str:
         parts += [*aligned([["", "median ms", "p95 ms"], *rows]), ""]
     if section.table:
         parts += [*aligned(section.table), ""]
-    return "\n".join([*parts, *section.remarks]).rstrip() + "\n"
+    missed = [f"Missed: {goal.name}: {goal.why}" for goal in section.goals if goal.why and not goal.met]
+    return "\n".join([*parts, *section.remarks, *missed]).rstrip() + "\n"
 
 
 _GOALS_HEAD = ["section", "goal", "promised", "measured", "result"]
