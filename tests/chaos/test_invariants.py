@@ -31,8 +31,8 @@ SOUND = "".join([
     f"""INSERT INTO lead_events (id, lead_id, type, data)
         VALUES (gen_random_uuid(), '{LEAD}', 'summarized', '{{}}'), (gen_random_uuid(), '{SYNCED}', 'synced', '{{}}');""",
     f"""INSERT INTO conversations (id, lead_id, channel, status, last_seq, last_lead_seq, last_agent_seq, unread_count,
-               ai_tags, analysed_up_to, last_message_at)
-        VALUES ('{CONVERSATION}', '{LEAD}', 'web', 'OPEN', 2, 1, 2, 1, '{{}}', 2, '2026-01-02T00:00:00Z');""",
+               ai_tags, analysed_up_to, last_message_at, last_message_sender_type)
+        VALUES ('{CONVERSATION}', '{LEAD}', 'web', 'OPEN', 2, 1, 2, 1, '{{}}', 2, '2026-01-02T00:00:00Z', 'AGENT');""",
     f"""INSERT INTO messages (id, conversation_id, seq, sender_type, content_text, content_type, status, created_at,
                provider, provider_message_id)
         VALUES ('{MESSAGE}', '{CONVERSATION}', 1, 'LEAD', 'Hola', 'TEXT', 'SENT', '2026-01-01T00:00:00Z', 'x', 'wa-1'),
