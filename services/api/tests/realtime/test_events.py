@@ -130,7 +130,7 @@ async def test_a_body_that_is_no_payload_breaks_nothing(
     async with httpx.AsyncClient(timeout=10) as client:
         sid = json.loads((await client.get(path)).text[1:])["sid"]
         assert (await client.post(f"{path}&sid={sid}", content=body)).status_code in (200, 400)
-        assert (await client.get(f"{live.url}/health")).status_code == 200
+        assert (await client.get(f"{live.url}/health/liveness")).status_code == 200
     assert "Traceback" not in capsys.readouterr().out
 
 
