@@ -32,20 +32,26 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
         plain = {"lead_id": lead_id, "slot": task.slot(), "force": force, "ttl": ttl_seconds}
         if (asked := await uow.enqueue_if(task, _PLAIN, plain, rerun=force)) is not None:
             return asked
-    # At most one task holds the slot, and only while it waits or runs.
-    statement = (
-        sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at), col(Task.status), col(Task.claimed_at))
-        .select_from(Lead)
-        .outerjoin(Task, col(Task.slot) == LeadSummary(lead_id=lead_id).slot())
-        .where(col(Lead.id) == lead_id)
-    )
-    row = (await uow.session.execute(statement)).first()
+    # A run stores its summary and ends in one transaction. With the lead held against that, it is seen either before
+    # or after: never a summary still missing together with a slot already free, which would make a second task.
+    lead = sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at)).where(col(Lead.id) == lead_id)
+    row = (await uow.session.execute(lead.with_for_update(read=True))).first()
     if row is None:
         raise await lead_missing(uow.session, lead_id)
-    fresh, facts_changed_at, task_status, claimed_at = row
-    if fresh and task_status is None and not force:
+    fresh, facts_changed_at = row
+    # At most one task holds the slot, and only while it waits or runs.
+    holder = sa.select(col(Task.status), col(Task.claimed_at)).where(
+        col(Task.slot) == LeadSummary(lead_id=lead_id).slot()
+    )
+    held = (await uow.session.execute(holder)).first()
+    if fresh and held is None and not force:
         return None
-    changed_meanwhile = task_status == TaskStatus.RUNNING and claimed_at is not None and facts_changed_at > claimed_at
+    changed_meanwhile = (
+        held is not None
+        and held.status == TaskStatus.RUNNING
+        and held.claimed_at is not None
+        and facts_changed_at > held.claimed_at
+    )
     ref = uow.enqueue(LeadSummary(lead_id=lead_id, force=force), rerun=force or changed_meanwhile)
     await uow.flush()
     return ref

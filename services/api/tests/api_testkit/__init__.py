@@ -3,7 +3,7 @@
 from api_testkit.api import ROOT_KEY, Api, MakeApi, open_api
 from api_testkit.leads import make_lead, new_lead, seed_leads
 from api_testkit.problems import assert_problem
-from api_testkit.tasks import end_task, run_tasks, start_task
+from api_testkit.tasks import end_task, ending_task, run_tasks, start_task
 from contactship_devstack.polling import until
 from contactship_devstack.testing import Sql
 
@@ -14,6 +14,7 @@ __all__ = [
     "Sql",
     "assert_problem",
     "end_task",
+    "ending_task",
     "make_lead",
     "new_lead",
     "open_api",

@@ -1,5 +1,7 @@
 """What workers do to tasks, without a worker: real runs with a handler that only answers."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from contactship_common.tasks.handler import Handler
 from contactship_common.tasks.outcomes import Permanent
 from contactship_common.tasks.runner import Runner
 from contactship_common.tasks.store import ClaimedTask
-from contactship_common.uow import UnitOfWork
+from contactship_common.uow import UnitOfWork, unit_of_work
 
 _SUMMARISED = sa.text("""
 UPDATE leads SET summary = :summary, next_action = 'Call them', summary_generated_at = now(),
@@ -54,13 +56,18 @@ async def start_task(api: Api, task_id: str) -> ClaimedTask:
     return task
 
 
-async def end_task(api: Api, task: ClaimedTask, *, summary: str = "They want a demo") -> str | None:
-    """Finish what `start_task` claimed; returns the status it has then."""
-    from contactship_common.uow import unit_of_work
-
+@asynccontextmanager
+async def ending_task(api: Api, task: ClaimedTask, *, summary: str = "They want a demo") -> AsyncIterator[str | None]:
+    """Finish what `start_task` claimed, and commit that at the end of the block; gives the status it has then."""
     async with unit_of_work(api.gateway.runtime) as uow:
         await uow.session.execute(_SUMMARISED, {"summary": summary, "id": task.subject_id})
         status = await store.finish(uow.session, task, "succeeded", result={})
         uow.task_ended(task.id)
         uow.forget(f"cs:lead:{task.subject_id}")
-    return status
+        yield status
+
+
+async def end_task(api: Api, task: ClaimedTask, *, summary: str = "They want a demo") -> str | None:
+    """Finish what `start_task` claimed; returns the status it has then."""
+    async with ending_task(api, task, summary=summary) as status:
+        return status
