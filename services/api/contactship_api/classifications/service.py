@@ -34,9 +34,15 @@ class _State:
 
 
 async def _states(uow: UnitOfWork, who: Principal, meeting_ids: list[UUID]) -> dict[UUID, _State]:
-    """Those of these meetings that are there and may be seen."""
+    """Those of these meetings that are there and may be seen.
+
+    A run stores its classification and ends in one transaction. The meetings are held against that, so it is seen
+    either before or after: never a classification still missing together with a slot already free.
+    """
     if not who.may(Scope.MEETINGS_READ):
         return {}
+    held = sa.select(col(Meeting.id)).where(col(Meeting.id).in_(meeting_ids)).order_by(col(Meeting.id))
+    await uow.session.execute(held.with_for_update(read=True))
     runs_outdated = sa.and_(
         col(Task.status) == TaskStatus.RUNNING, col(Meeting.transcript_changed_at) > col(Task.claimed_at)
     )

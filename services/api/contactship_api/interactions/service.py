@@ -70,6 +70,10 @@ async def request_summary(uow: UnitOfWork, interaction_id: UUID, *, force: bool)
         InteractionNotFound
         NotSummarizable: it has no transcript.
     """
+    # A run stores its summary and ends in one transaction. With the call held against that, it is seen either before
+    # or after: never a summary still missing together with a slot already free.
+    call = sa.select(col(CallDetail.interaction_id)).where(col(CallDetail.interaction_id) == interaction_id)
+    await uow.session.execute(call.with_for_update(read=True))
     statement = (
         sa.select(
             sa.func.length(sa.func.btrim(col(CallDetail.transcript_text), " \n\r\t")).label("transcript"),

@@ -5,13 +5,21 @@ import ipaddress
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, start_task
+from api_testkit import Api, Sql, assert_problem, start_task, until
 from classification_testkit import change_transcript, classify, make_meeting
 
 from contactship_common.models.base import new_id
 from contactship_common.outbound import resolving
 
+CLASSIFIED = """
+INSERT INTO meeting_classifications (id, meeting_id, is_current, labels, urgency, language, lost_client_bad_meeting,
+            sentiment, confidence_score, key_topics, action_items, next_steps, summary, answer, corrected_fields,
+            provider, model_used, prompt_version, transcript_at, processing_time_ms)
+SELECT %s, id, true, '{}', false, 'es', false, 'neutral', 0.5, '[]', '[]', '', 'Just stored', '{}', '[]',
+       'local', 'local-rules', '1', transcript_changed_at, 12 FROM meetings WHERE id = %s
+"""
 CLASSIFY = "/api/v1/workers/classify"
 
 
@@ -44,6 +52,24 @@ async def test_fifty_calls_at_once_are_one_task(api: Api, sql: Sql) -> None:
     meeting_id = await make_meeting(api)
     tasks = await asyncio.gather(*(task_of(api, meeting_id, forceReprocess=n % 5 == 0) for n in range(50)))
     assert len(set(tasks)) == 1
+    assert len(await sql("SELECT 1 FROM tasks")) == 1
+
+
+async def test_asking_while_a_classification_is_being_stored_gives_that_one(
+    api: Api, sql: Sql, database_url: str
+) -> None:
+    meeting_id = await make_meeting(api)
+    await task_of(api, meeting_id)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(database_url) as run:
+        await run.execute("SELECT FROM meetings FOR UPDATE")  # as the worker does
+        await run.execute(CLASSIFIED, (new_id(), meeting_id))
+        await run.execute("UPDATE tasks SET status = 'succeeded', slot = NULL")
+        asked = asyncio.create_task(ask(api, meeting_id))
+        await until(lambda: sql(waiting), "the request to meet the run that ends")
+        await run.commit()
+    answer = await asked
+    assert (answer.status_code, answer.json()["summary"]) == (200, "Just stored")
     assert len(await sql("SELECT 1 FROM tasks")) == 1
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem
+from api_testkit import Api, Sql, assert_problem, until
 from interaction_testkit import (
     BASE,
     CUSTOMER,
@@ -238,6 +239,21 @@ async def test_a_transcript_is_summarised_once(api: Api, sql: Sql) -> None:
     assert answer.status_code == 200
     assert answer.json()["summary"] == "They said hello"
     assert (await api.post(f"{BASE}/{its}/summarize?force=true")).status_code == 202
+
+
+async def test_asking_while_a_summary_is_being_stored_gives_that_one(api: Api, sql: Sql, database_url: str) -> None:
+    its = await interaction(sql)
+    await call(sql, its, transcript_text="agent: hola")
+    assert (await api.post(f"{BASE}/{its}/summarize")).status_code == 202
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(database_url) as run:
+        await run.execute("UPDATE call_details SET summary = 'Just written'")
+        await run.execute("UPDATE tasks SET status = 'succeeded', slot = NULL")
+        asked = asyncio.create_task(api.post(f"{BASE}/{its}/summarize"))
+        await until(lambda: sql(waiting), "the request to meet the run that ends")
+        await run.commit()
+    assert ((await asked).status_code, (await asked).json()["summary"]) == (200, "Just written")
+    assert len(await sql("SELECT 1 FROM tasks")) == 1
 
 
 async def test_a_blank_transcript_is_none(api: Api, sql: Sql) -> None:
