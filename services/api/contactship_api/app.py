@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from contactship_api.audit import routes as audit
 from contactship_api.auth import routes as auth
 from contactship_api.auth.service import ensure_first_admin
 from contactship_api.classifications import routes as classifications
+from contactship_api.classifications.routes import Classifications
 from contactship_api.clients import routes as clients
 from contactship_api.conversations import routes as conversations
 from contactship_api.gateway import Gateway
@@ -28,6 +30,7 @@ from contactship_api.http.route import ApiRoute, count
 from contactship_api.inbound_webhooks import routes as inbound_webhooks
 from contactship_api.interactions import routes as interactions
 from contactship_api.kpis import routes as kpis
+from contactship_api.kpis.routes import Kpis
 from contactship_api.lead_export import routes as lead_export
 from contactship_api.lead_import import routes as lead_import
 from contactship_api.leads import routes as leads
@@ -58,6 +61,14 @@ _EXPOSED_HEADERS = [
 # FastAPI would start exporting by itself where OTEL_EXPORTER_OTLP_ENDPOINT is set: with query strings (searches,
 # tokens) in its spans and the messages of exceptions in its logs. Our own spans carry neither.
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+
+@lru_cache(maxsize=8)
+def _by_categories(path: str) -> tuple[Classifications, Kpis]:
+    """The features whose operations depend on the file of categories, once for each file like the categories
+    themselves: their shapes take as long to make as everything else here."""
+    categories = load_categories(path)
+    return classifications.configured(categories), kpis.configured(categories)
 
 
 def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
@@ -98,7 +109,6 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         telemetry=_NO_TELEMETRY,
     )
     app.state.gateway = gateway
-    categories = load_categories(core.classification_file)
     app.include_router(health.router)
     # Imports and exports before the leads, whose `/leads/{id}` would take their paths.
     literal_paths: defaultdict[str, list[str]] = defaultdict(list)
@@ -106,7 +116,7 @@ def create_app(core: CoreSettings, settings: ApiSettings) -> FastAPI:
         auth, users, api_keys, audit, lead_import, lead_export, leads, sync, tasks,
         clients, sellers, meetings, workers, seeds, ai, conversations,
         inbound_webhooks, interactions, otp, sending, webhook_endpoints,
-        classifications.configured(categories), kpis.configured(categories),
+        *_by_categories(core.classification_file),
     )  # fmt: skip
     for feature in features:
         app.include_router(feature.router, prefix=API)
