@@ -5,12 +5,9 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,9 +18,10 @@ from system_testkit import Scene, SceneFactory
 from vendors.messaging import Answer, Request, Taken
 from vendors.twilio_server import TwilioServer
 
+from contactship_devstack import fork
+
 pytestmark = pytest.mark.system
 
-BIN = Path(sys.executable).parent
 PUBLIC = "https://crm.example.com"
 ENV = {
     "OTP_SECRET": "otp-secret-of-the-tests-0123456789abcdef",
@@ -261,7 +259,7 @@ def test_an_unknown_id_takes_as_long_as_a_wrong_code_over_http(make_scene: Scene
 @pytest.mark.parametrize("program", ["contactship-api", "contactship-delivery-worker"])
 def test_a_short_secret_is_refused_in_production_in_one_line(program: str, scene_env: dict[str, str]) -> None:
     env = scene_env | {"ENVIRONMENT": "production", "OTP_SECRET": "too short"}
-    ended = subprocess.run([BIN / program], env=env, capture_output=True, text=True, timeout=60)
+    ended = fork.run(program, env=env)
     assert ended.returncode == 1
     told = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
     assert len(told) == 1, ended.stderr

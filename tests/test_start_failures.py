@@ -3,37 +3,44 @@
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 
 import httpx
 import pytest
 from system_testkit import SceneFactory
 
+from contactship_devstack import fork
 from contactship_devstack.processes import KINDS, ManagedProcess, script
 
 pytestmark = pytest.mark.system
 
+Start = Callable[..., subprocess.CompletedProcess[str]]
 
-def _start(kind: str, **settings: str) -> tuple[int, list[str]]:
+
+def _start(kind: str, start: Start = fork.run, **settings: str) -> tuple[int, list[str]]:
     """Exit code and lines of a start with these settings alone."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment |= {"ENVIRONMENT": "test", "HOST": "127.0.0.1", "WORKER_HEALTH_HOST": "127.0.0.1"} | settings
-    done = subprocess.run(
-        [script(KINDS[kind].script)], env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
+    done = start(KINDS[kind].script, env=environment)
     return done.returncode, [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+def _script(name: str, *, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The console script itself, as an operator starts it."""
+    return subprocess.run([script(name)], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("named", "settings"),
+    ("named", "settings", "start"),
     [
-        ("DATABASE_URL", {"DATABASE_URL": "mysql://root@127.0.0.1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}),
-        ("REDIS_URL", {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}),
+        ("DATABASE_URL", {"DATABASE_URL": "mysql://root@127.0.0.1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}, _script),
+        ("REDIS_URL", {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, fork.run),
     ],
     ids=["wrong database", "no redis"],
 )
-def test_a_wrong_setting_is_named_in_one_line(kind: str, named: str, settings: dict[str, str]) -> None:
-    code, lines = _start(kind, **settings)
+def test_a_wrong_setting_is_named_in_one_line(kind: str, named: str, settings: dict[str, str], start: Start) -> None:
+    code, lines = _start(kind, start, **settings)
     assert code == 1, lines
     assert len(lines) == 1, lines
     assert named in lines[0]

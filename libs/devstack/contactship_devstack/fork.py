@@ -2,8 +2,8 @@
 
 Most of a start is imports, a second of processor time each, and the system tests start hundreds of processes. What
 runs is the console script's own function in a session of its own, with its own environment and output; only the start
-of the interpreter is shared. `make run`, `make dev`, the benchmarks and the tests of the start commands use the scripts
-themselves.
+of the interpreter is shared. `make run`, `make dev`, the benchmarks and at least one test of each start command use the
+scripts themselves.
 """
 
 import atexit
@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -46,26 +47,46 @@ class ForkedChild:
 
 def fork(script: str, environment: dict[str, str], log: Path) -> ForkedChild:
     """Start what the console script starts; its output is appended to `log`."""
-    process = _context.Process(target=_become, args=(script, environment, str(log)), name=script, daemon=True)
+    return _start([script], environment, log, log)
+
+
+def run(script: str, *arguments: str, env: dict[str, str], timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
+    """Run what the console script runs to its end, with nothing but `env` for its environment.
+
+    Raises subprocess.TimeoutExpired, and ends it then.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+        child = _start([script, *arguments], env, output, errors)
+        try:
+            code = child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess([script, *arguments], code, output.read_text(), errors.read_text())
+
+
+def _start(command: list[str], environment: dict[str, str], output: Path, errors: Path) -> ForkedChild:
+    told = (command, environment, str(output), str(errors))
+    process = _context.Process(target=_become, args=told, name=command[0], daemon=True)
     process.start()
     return ForkedChild(process)
 
 
-def _become(script: str, environment: dict[str, str], log: str) -> None:
+def _become(command: list[str], environment: dict[str, str], output: str, errors: str) -> None:
     os.setsid()
-    written = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (written, 1), (written, 2)):
-        os.dup2(source, target)
-    os.close(written)
-    os.close(nothing)
+    appended = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, appended, 1), (errors, appended, 2)):
+        opened = os.open(path, flags, 0o644)
+        os.dup2(opened, target)
+        os.close(opened)
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]  # as with PYTHONUNBUFFERED
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    sys.argv = [script]
+    sys.argv = command
     try:
-        entry_point(script).load()()
+        entry_point(command[0]).load()()
     finally:
         atexit._run_exitfuncs()

@@ -21,15 +21,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def second_machine(tmp_path: Path) -> Iterator[Machine]:
-    folder = tmp_path / "second"
-    folder.mkdir()
-    machine = Machine(folder)
-    yield machine
-    machine.clean_up()
-
-
-@pytest.fixture
 def data_folder(tmp_path: Path) -> Iterator[Path]:
     """A data folder whose servers' data are deleted afterwards, wherever they lie."""
     folder = tmp_path / "data"

@@ -6,18 +6,37 @@ import re
 import signal
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import psycopg
 import pytest
-from devstack_testkit import Machine
+from devstack_testkit import Command, Machine
 
 from contactship_devstack.environment import load_dotenv
 from contactship_devstack.polling import free_port, poll
-from contactship_devstack.postgres import PostgresServer
 
 READY = "Contactship is ready."
+
+
+class Stack(NamedTuple):
+    machine: Machine
+    command: Command
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One that runs, for tests after which it goes on running."""
+    machine = Machine(tmp_path_factory.mktemp("checkout"))
+    try:
+        command = machine.start("run")
+        command.until(READY)
+        yield Stack(machine, command)
+        assert command.end() == 0
+    finally:
+        machine.clean_up()
 
 
 def running(machine: Machine) -> dict[str, str]:
@@ -42,6 +61,9 @@ def test_it_starts_says_how_to_use_it_and_ctrl_c_ends_all_of_it(machine: Machine
     assert command.end(signal.SIGINT) == 0, command.output
     assert "Traceback" not in command.output
     assert not [process for process in family if process.is_running()]
+    code, said = machine.run("tasks")
+    assert code == 1
+    assert "nothing runs on this data folder" in said
 
 
 def test_a_second_start_finds_the_data_the_secrets_and_the_address(machine: Machine) -> None:
@@ -77,22 +99,12 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_one_reuses_the_serve
     assert second.end() == 0
 
 
-def test_two_checkouts_run_side_by_side(machine: Machine, second_machine: Machine) -> None:
-    commands = [machine.start("run"), second_machine.start("run")]
-    for command in commands:
-        command.until(READY)
-    assert running(machine)["database_url"] != running(second_machine)["database_url"]
-    assert [command.end() for command in commands] == [0, 0]
-
-
-def test_a_second_run_in_the_same_checkout_is_one_clear_line(machine: Machine) -> None:
-    first = machine.start("run")
-    first.until(READY)
-    code, said = machine.run("run", env={"PORT": str(free_port())})
-    assert code == 1
-    assert f"already runs on {machine.data} (process {first.child.pid})" in said.splitlines()[-1]
-    assert "Traceback" not in said
-    assert first.child.poll() is None
+def test_two_checkouts_run_side_by_side(stack: Stack, machine: Machine) -> None:
+    command = machine.start("run")
+    command.until(READY)
+    assert running(machine)["database_url"] != running(stack.machine)["database_url"]
+    assert command.end() == 0
+    assert stack.command.child.poll() is None
 
 
 def test_an_occupied_port_is_one_clear_line(machine: Machine) -> None:
@@ -128,23 +140,29 @@ def test_a_data_folder_that_cannot_be_made_is_one_clear_line(machine: Machine) -
     assert "Traceback" not in said
 
 
-def test_configured_servers_are_used_and_nothing_is_embedded(
-    machine: Machine, empty_database_url: str, redis_url: str
-) -> None:
-    command = machine.start("run", env={"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url})
-    command.until(READY)
-    assert not (machine.data / "valkey").exists()
-    assert not (machine.data / "postgres").exists()
-    with psycopg.connect(empty_database_url) as connection:
-        assert connection.execute("SELECT to_regclass('tasks') IS NOT NULL").fetchone() == (True,)
-    assert command.end() == 0
+def test_a_second_run_in_the_same_checkout_is_one_clear_line(stack: Stack) -> None:
+    machine, first = stack
+    code, said = machine.run("run", env={"PORT": str(free_port())})
+    assert code == 1
+    assert f"already runs on {machine.data} (process {first.child.pid})" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert first.child.poll() is None
 
 
-def test_a_process_that_dies_is_reported_and_started_again(
-    machine: Machine, empty_database_url: str, redis_url: str
-) -> None:
-    command = machine.start("run", env={"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url})
-    command.until(READY)
+def test_what_other_commands_need_is_written_where_only_the_owner_reads_it(stack: Stack) -> None:
+    machine, _ = stack
+    for name in ("running.json", "secrets.json"):
+        assert stat.S_IMODE((machine.data / name).stat().st_mode) == 0o600
+    assert set(running(machine)["health_urls"]) == {"scheduler", "ai_worker", "sync_worker", "delivery_worker"}
+
+    code, said = machine.run("tasks")
+    assert (code, said) == (0, "Nothing waits, nothing runs, nothing failed.")
+    code, said = machine.run("psql", "-Atc", "SELECT 40 + 2")
+    assert (code, said) == (0, "42")
+
+
+def test_a_process_that_dies_is_reported_and_started_again(stack: Stack) -> None:
+    _, command = stack
     victim = next(
         process
         for process in psutil.Process(command.child.pid).children()
@@ -153,6 +171,25 @@ def test_a_process_that_dies_is_reported_and_started_again(
     victim.kill()
     command.until("ai_worker ended with SIGKILL; starting it again in 0.1 s")
     poll(lambda: command.output.count("ai_worker       | serving") == 2, timeout_s=20, what="a second start")
+
+
+def test_a_server_of_the_stack_that_somebody_kills_comes_back(stack: Stack) -> None:
+    machine, command = stack
+    state = json.loads((machine.data / "valkey" / "state.json").read_text())
+    os.kill(state["pid"], signal.SIGKILL)
+    command.until("Valkey had ended and was started again")
+
+
+def test_configured_servers_are_used_and_nothing_is_embedded_and_colour_comes_when_asked_for(
+    machine: Machine, empty_database_url: str, redis_url: str
+) -> None:
+    command = machine.start("run", env={"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url, "FORCE_COLOR": "1"})
+    command.until(READY)
+    assert not (machine.data / "valkey").exists()
+    assert not (machine.data / "postgres").exists()
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT to_regclass('tasks') IS NOT NULL").fetchone() == (True,)
+    assert "\x1b[32mapi" in command.output
     assert command.end() == 0
 
 
@@ -165,26 +202,6 @@ def test_a_crash_loop_ends_the_stack_with_one_clear_line(
     assert "scheduler       | cannot go on" in said
     assert "scheduler ended with exit code 3, 5 times within 60 s: giving up" in said.splitlines()[-1]
     assert "Traceback" not in said
-
-
-def test_what_other_commands_need_is_written_where_only_the_owner_reads_it(
-    machine: Machine, empty_database_url: str, redis_url: str
-) -> None:
-    command = machine.start("run", env={"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url})
-    command.until(READY)
-    for name in ("running.json", "secrets.json"):
-        assert stat.S_IMODE((machine.data / name).stat().st_mode) == 0o600
-    assert set(running(machine)["health_urls"]) == {"scheduler", "ai_worker", "sync_worker", "delivery_worker"}
-
-    code, said = machine.run("tasks")
-    assert (code, said) == (0, "Nothing waits, nothing runs, nothing failed.")
-    code, said = machine.run("psql", "-Atc", "SELECT 40 + 2")
-    assert (code, said) == (0, "42")
-
-    assert command.end() == 0
-    code, said = machine.run("tasks")
-    assert code == 1
-    assert "nothing runs on this data folder" in said
 
 
 def test_dotenv_is_read_and_the_environment_wins(machine: Machine, empty_database_url: str, redis_url: str) -> None:
@@ -217,22 +234,3 @@ def test_ctrl_c_during_the_start_ends_cleanly_too(machine: Machine) -> None:
     command.until("data folder")
     assert command.end(signal.SIGINT) == 0, command.output
     assert "Traceback" not in command.output
-
-
-def test_a_server_of_the_stack_that_somebody_kills_comes_back(machine: Machine) -> None:
-    command = machine.start("run")
-    command.until(READY)
-    state = json.loads((machine.data / "valkey" / "state.json").read_text())
-    os.kill(state["pid"], signal.SIGKILL)
-    command.until("Valkey had ended and was started again")
-    assert command.end() == 0
-
-
-def test_colour_is_for_terminals_and_who_asks_for_it(
-    machine: Machine, own_postgres: PostgresServer, redis_url: str
-) -> None:
-    servers = {"DATABASE_URL": own_postgres.create_database("colour"), "REDIS_URL": redis_url}
-    command = machine.start("run", env={**servers, "FORCE_COLOR": "1"})
-    command.until(READY)
-    assert "\x1b[32mapi" in command.output
-    assert command.end() == 0

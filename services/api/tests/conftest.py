@@ -1,6 +1,7 @@
 """Fixtures of the gateway's tests. Helpers are in `api_testkit`, beside this file.
 
 shared_api   one application for all tests that look at single answers only
+module_api   one application for a file of tests that do not look at what another of them changes
 api          the application in this process, on this test's database and Valkey, called with the root key
 make_api     the same with settings given by field name: `await make_api(rate_limit_max=3)`
 sql          one statement on a connection of its own, committed at once
@@ -9,7 +10,7 @@ sql          one statement on a connection of its own, committed at once
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ async def api(make_api: MakeApi) -> Api:
     return await make_api()
 
 
+@asynccontextmanager
+async def _application(
+    admin: psycopg.Connection, server_url: str, template: TemplateDatabase, valkey: ValkeyServer
+) -> AsyncIterator[Api]:
+    """One application with a database of its own, for many tests."""
+    name = f"test_shared_{uuid.uuid4().hex[:16]}"
+    admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.name}"'.encode())
+    async with open_api(database_url=on_server(server_url, name), redis_url=valkey.url) as api:
+        yield api
+    admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
 @pytest.fixture(scope="session")
 async def shared_api(
     postgres_admin: psycopg.Connection,
@@ -79,9 +92,17 @@ async def shared_api(
 ) -> AsyncIterator[Api]:
     """One application for the whole run, for tests that look at single answers only: starting one takes longer than
     most of them."""
-    name = f"test_shared_{uuid.uuid4().hex[:16]}"
-    postgres_admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template_database.name}"'.encode())
-    url = on_server(postgres_url, name)
-    async with open_api(database_url=url, redis_url=_valkey_of_session.url) as api:
+    async with _application(postgres_admin, postgres_url, template_database, _valkey_of_session) as api:
         yield api
-    postgres_admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture(scope="module")
+async def module_api(
+    postgres_admin: psycopg.Connection,
+    postgres_url: str,
+    template_database: TemplateDatabase,
+    _valkey_of_session: ValkeyServer,
+) -> AsyncIterator[Api]:
+    """One application for a file of tests that change something, but nothing that another of them looks at."""
+    async with _application(postgres_admin, postgres_url, template_database, _valkey_of_session) as api:
+        yield api

@@ -1,21 +1,16 @@
 """A process with a wrong setting does not start, and says which one in one line."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-BIN = Path(sys.executable).parent
+from contactship_devstack import fork
 
 
 def refusal(program: str, **env: str) -> str:
     """What the process says when it ends; asserts that it ended by itself, with status 1."""
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    run = subprocess.run(  # nothing else waits here
-        [BIN / program], env=known | env, capture_output=True, text=True, timeout=30, check=False
-    )
+    run = fork.run(program, env=known | env)
     assert run.returncode == 1, run.stderr
     assert "Traceback" not in run.stderr
     return run.stderr.strip().splitlines()[-1]

@@ -13,9 +13,12 @@ from typing import Any
 
 import httpx
 import jwt
+import psycopg
 import pytest
 from access_testkit import log_in, make_key
 from api_testkit import Api
+
+from contactship_common.models.base import new_id
 
 PUBLIC = "public"  # nobody is asked who they are
 OPTIONAL = "optional"  # credentials are looked at if there are any
@@ -162,7 +165,6 @@ SECRET = "secret-of-the-tests-0123456789abcdefghij"
 NOTHING_HAS_THIS_ID = "01932d5c-89a4-7b6e-9f1a-3a5b7c9d1e2f"
 NO_SCOPE = {PUBLIC, OPTIONAL, ANYONE, PEOPLE}
 SCOPES = sorted({scope for need in TABLE.values() for scope in need.split(" or ")} - NO_SCOPE)
-EMAIL = "agent@example.com"
 
 
 def refused_to(scopes: set[str]) -> dict[str, str]:
@@ -219,25 +221,41 @@ async def walk(api: Api, client: httpx.AsyncClient, expected: dict[str, str], *,
     assert wrong == {}
 
 
-async def test_the_table_is_complete(api: Api) -> None:
-    assert set(TABLE) == set(await document_of(api)), "say in TABLE who may call a new operation"
+async def new_agent(api: Api, role: str = "SALES_AGENT") -> str:
+    email = f"{new_id().hex}@example.com"
+    await api.make_user(email, role)
+    return email
 
 
-async def test_nothing_is_served_besides_what_is_documented(api: Api) -> None:
-    paths = {getattr(route, "path", "") for route in api.app.routes}
-    hidden = {path for path in paths if path} - set(api.app.openapi()["paths"])
+async def change(api: Api, statement: str, subject: str) -> None:
+    async with await psycopg.AsyncConnection.connect(api.database_url, autocommit=True) as connection:
+        changed = await connection.execute(statement.encode(), (subject,))
+        assert changed.rowcount == 1
+
+
+async def test_the_table_is_complete(module_api: Api) -> None:
+    assert set(TABLE) == set(await document_of(module_api)), "say in TABLE who may call a new operation"
+
+
+async def test_nothing_is_served_besides_what_is_documented(module_api: Api) -> None:
+    paths = {getattr(route, "path", "") for route in module_api.app.routes}
+    hidden = {path for path in paths if path} - set(module_api.app.openapi()["paths"])
     assert hidden <= UNDOCUMENTED, hidden
 
 
-async def test_the_document_says_which_operations_need_credentials(api: Api) -> None:
-    told = {operation: entry.get("security", []) for operation, entry in (await document_of(api)).items()}
+async def test_the_document_says_which_operations_need_credentials(module_api: Api) -> None:
+    told = {operation: entry.get("security", []) for operation, entry in (await document_of(module_api)).items()}
     either = [{"Bearer": []}, {"ApiKey": []}]
     expected = {PUBLIC: [], OPTIONAL: [*either, {}]}
     assert told == {operation: expected.get(need, either) for operation, need in TABLE.items()}
 
 
-async def test_without_credentials_only_the_public_operations_answer(api: Api) -> None:
-    await walk(api, api.anonymous, {o: "unauthenticated" for o, n in TABLE.items() if n not in (PUBLIC, OPTIONAL)})
+async def test_without_credentials_only_the_public_operations_answer(module_api: Api) -> None:
+    await walk(
+        module_api,
+        module_api.anonymous,
+        {o: "unauthenticated" for o, n in TABLE.items() if n not in (PUBLIC, OPTIONAL)},
+    )
 
 
 def b64(value: bytes) -> str:
@@ -257,15 +275,16 @@ BAD_TOKENS = [
 ]  # fmt: skip
 
 
-async def bad_token(api: Api, sql: Any, what: str) -> str:
-    login = await log_in(api, EMAIL)
+async def bad_token(api: Api, what: str) -> str:
+    email = await new_agent(api)
+    login = await log_in(api, email)
     good: str = login["token"]
     claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
     header, _, signature = good.split(".")
     if what == "deactivated user":
-        await sql("UPDATE users SET active = false WHERE email = %s", EMAIL)
+        await change(api, "UPDATE users SET active = false WHERE email = %s", email)
     if what == "logged out":
-        await sql("UPDATE token_families SET revoked_at = now()")
+        await change(api, "UPDATE token_families SET revoked_at = now() WHERE id = %s", claims["fam"])
     made = {
         "wrong signature": jwt.encode(claims, "x" * 40, algorithm="HS256"),
         "altered": f"{header}.{b64(json.dumps(claims | {'exp': claims['exp'] + 1}).encode())}.{signature}",
@@ -280,69 +299,77 @@ async def bad_token(api: Api, sql: Any, what: str) -> str:
         "refresh token as JWT": jwt.encode(claims | {"typ": "refresh"}, SECRET, algorithm="HS256"),
         "promoted in the token": jwt.encode(claims | {"role": "ADMIN"}, SECRET, algorithm="HS256"),
         "of nobody": jwt.encode(claims | {"uid": NOTHING_HAS_THIS_ID}, SECRET, algorithm="HS256"),
-        "a JWT of another kind": jwt.encode({"sub": EMAIL, "exp": claims["exp"]}, SECRET, algorithm="HS256"),
+        "a JWT of another kind": jwt.encode({"sub": email, "exp": claims["exp"]}, SECRET, algorithm="HS256"),
         "no token": "undefined",
     }
     return made.get(what, good)
 
 
 @pytest.mark.parametrize("what", BAD_TOKENS)
-async def test_a_bad_token_opens_nothing(api: Api, sql: Any, what: str) -> None:
-    await api.make_user(EMAIL)
-    client = api.client({"authorization": f"Bearer {await bad_token(api, sql, what)}"})
-    await walk(api, client, {o: "unauthenticated" for o, need in TABLE.items() if need != PUBLIC})
+async def test_a_bad_token_opens_nothing(module_api: Api, what: str) -> None:
+    client = module_api.client({"authorization": f"Bearer {await bad_token(module_api, what)}"})
+    await walk(module_api, client, {o: "unauthenticated" for o, need in TABLE.items() if need != PUBLIC})
 
 
 @pytest.mark.parametrize("what", ["unknown", "wrong secret", "expired", "deleted", "access token"])
-async def test_a_bad_key_opens_nothing(api: Api, sql: Any, what: str) -> None:
-    made = await make_key(api, "admin", "leads:read")
+async def test_a_bad_key_opens_nothing(module_api: Api, what: str) -> None:
+    made = await make_key(module_api, "admin", "leads:read")
     key: str = made["key"]
     if what == "expired":
-        await sql("UPDATE api_keys SET expires_at = now() - interval '1 second'")
+        await change(
+            module_api, "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = %s", made["id"]
+        )
     if what == "deleted":
-        await api.delete(f"/api/v1/api-keys/{made['id']}")
+        await module_api.delete(f"/api/v1/api-keys/{made['id']}")
     if what == "access token":
-        await api.make_user(EMAIL, "ADMIN")
-        key = await api.token(EMAIL)
+        key = await module_api.token(await new_agent(module_api, "ADMIN"))
     if what == "wrong secret":
         key = f"{key[:-2]}xx"
     if what == "unknown":
         key = f"csk_{hashlib.md5(b'x').hexdigest()}_{key[-43:]}"
-    await walk(api, api.client({"x-api-key": key}), {o: "unauthenticated" for o, n in TABLE.items() if n != PUBLIC})
+    await walk(
+        module_api,
+        module_api.client({"x-api-key": key}),
+        {o: "unauthenticated" for o, n in TABLE.items() if n != PUBLIC},
+    )
 
 
-async def test_an_admin_may_do_everything(api: Api) -> None:
-    await walk(api, await api.client_for("ADMIN"), {})
+async def test_an_admin_may_do_everything(module_api: Api) -> None:
+    await walk(module_api, await module_api.client_for("ADMIN"), {})
 
 
-async def test_a_sales_agent_may_do_what_agents_do_and_no_more(api: Api) -> None:
-    await walk(api, await api.client_for("SALES_AGENT"), refused_to(AGENT))
+async def test_a_sales_agent_may_do_what_agents_do_and_no_more(module_api: Api) -> None:
+    await walk(module_api, await module_api.client_for("SALES_AGENT"), refused_to(AGENT))
 
 
-async def test_the_root_key_may_do_everything_but_what_people_do(api: Api) -> None:
-    await walk(api, api.root, {"POST /api/v1/auth/logout": "people_only"})
+async def test_the_root_key_may_do_everything_but_what_people_do(module_api: Api) -> None:
+    await walk(module_api, module_api.root, {"POST /api/v1/auth/logout": "people_only"})
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_key_with_exactly_a_scope_may_do_what_it_says_and_no_more(api: Api, scope: str) -> None:
+async def test_a_key_with_exactly_a_scope_may_do_what_it_says_and_no_more(module_api: Api, scope: str) -> None:
     refused = refused_to({scope}) | {"POST /api/v1/auth/logout": "people_only"}
-    await walk(api, api.client({"x-api-key": (await make_key(api, scope))["key"]}), refused)
+    await walk(module_api, module_api.client({"x-api-key": (await make_key(module_api, scope))["key"]}), refused)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_key_with_every_other_scope_is_refused(api: Api, scope: str) -> None:
-    others = [str(name) for name in (await api.get("/api/v1/auth/me")).json()["scopes"] if name != scope]
+async def test_a_key_with_every_other_scope_is_refused(module_api: Api, scope: str) -> None:
+    others = [str(name) for name in (await module_api.get("/api/v1/auth/me")).json()["scopes"] if name != scope]
     refused = refused_to({*others})
     # What it is let in to is what the keys with one scope are let in to.
-    await walk(api, api.client({"x-api-key": (await make_key(api, *others))["key"]}), refused, only=refused)
+    await walk(
+        module_api,
+        module_api.client({"x-api-key": (await make_key(module_api, *others))["key"]}),
+        refused,
+        only=refused,
+    )
 
 
 @pytest.mark.parametrize("claim", ["sub", "email", "uid", "role", "iat", "exp", "jti", "typ"])
-async def test_a_token_without_a_required_claim_is_refused(api: Api, claim: str) -> None:
-    await api.make_user(EMAIL)
-    claims = jwt.decode(await api.token(EMAIL), options={"verify_signature": False})
+async def test_a_token_without_a_required_claim_is_refused(module_api: Api, claim: str) -> None:
+    claims = jwt.decode(await module_api.token(await new_agent(module_api)), options={"verify_signature": False})
     del claims[claim]
-    client = api.client({"authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"})
+    client = module_api.client({"authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"})
     assert (await client.get("/api/v1/auth/me")).status_code == 401
 
 
@@ -353,10 +380,11 @@ async def test_a_token_without_a_required_claim_is_refused(api: Api, claim: str)
      {"email": None}],
     ids=str,
 )  # fmt: skip
-async def test_a_token_with_a_claim_of_another_type_is_refused(api: Api, change: dict[str, Any]) -> None:
-    await api.make_user(EMAIL)
-    claims = jwt.decode(await api.token(EMAIL), options={"verify_signature": False}) | change
-    client = api.client({"authorization": f"Bearer {by_hand({'alg': 'HS256', 'typ': 'JWT'}, claims, SECRET)}"})
+async def test_a_token_with_a_claim_of_another_type_is_refused(module_api: Api, change: dict[str, Any]) -> None:
+    claims = (
+        jwt.decode(await module_api.token(await new_agent(module_api)), options={"verify_signature": False}) | change
+    )
+    client = module_api.client({"authorization": f"Bearer {by_hand({'alg': 'HS256', 'typ': 'JWT'}, claims, SECRET)}"})
     assert (await client.get("/api/v1/auth/me")).status_code == 401
 
 
@@ -364,6 +392,6 @@ async def test_a_token_with_a_claim_of_another_type_is_refused(api: Api, change:
     "path",
     ["/leads", "/leads/1", "/auth/me", "/auth/profile", "/sync/jobs", "/api/v1/workers/task/1", "//api/v1/leads"],
 )
-async def test_older_paths_are_no_way_around_it(api: Api, path: str) -> None:
-    assert (await api.anonymous.get(path)).status_code in (401, 404)
-    assert (await api.anonymous.head(path)).status_code in (401, 404, 405)
+async def test_older_paths_are_no_way_around_it(module_api: Api, path: str) -> None:
+    assert (await module_api.anonymous.get(path)).status_code in (401, 404)
+    assert (await module_api.anonymous.head(path)).status_code in (401, 404, 405)

@@ -3,8 +3,6 @@
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +10,9 @@ import psycopg
 import pytest
 
 from contactship_common.settings import ApiSettings
+from contactship_devstack import fork
 from contactship_devstack.testing import StackFactory
 
-BIN = Path(sys.executable).parent
 JWT_SECRET = "0123456789abcdef-0123456789abcdef-xyz"
 ADMIN, PASSWORD = "you@example.com", "a password for production"
 PRODUCTION: dict[str, Any] = {"ENVIRONMENT": "production", "JWT_SECRET": JWT_SECRET, "API_SECRET_KEY": ""}
@@ -23,7 +21,7 @@ PRODUCTION: dict[str, Any] = {"ENVIRONMENT": "production", "JWT_SECRET": JWT_SEC
 def run(program: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end with nothing of this process's environment but the way to Python."""
     clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env}
-    return subprocess.run([BIN / program, *arguments], env=clean, capture_output=True, text=True, timeout=60)
+    return fork.run(program, *arguments, env=clean)
 
 
 WEAK = [
