@@ -18,6 +18,7 @@ _ONCE = Retry(NoBackoff(), 0)
 _RETRY_SECONDS = 1.0
 _PING_SECONDS = 0.5
 _SILENT_SECONDS = 1.5
+_CANCEL_AGAIN_SECONDS = 1.0
 
 
 class Subscription:
@@ -40,6 +41,7 @@ class Subscription:
         self._heard = heard
         self._changed = changed
         self._listener: asyncio.Task[None] | None = None
+        self._cleaning_up = False
         self.connected = False
 
     async def open(self) -> None:
@@ -48,9 +50,11 @@ class Subscription:
 
     async def close(self) -> None:
         # Again and again: a cancellation that arrives while redis-py connects can be lost, and close would never end.
+        # But not while it cleans up, which a second one would leave half done, with an open socket.
         while self._listener is not None and not self._listener.done():
-            self._listener.cancel()
-            await asyncio.wait({self._listener}, timeout=0.1)
+            if not self._cleaning_up:
+                self._listener.cancel()
+            await asyncio.wait({self._listener}, timeout=_CANCEL_AGAIN_SECONDS)
 
     async def _listen(self) -> None:
         while True:
@@ -62,9 +66,11 @@ class Subscription:
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("redis.subscription_lost", channel=self._channel, error=type(error).__name__)
             finally:
+                self._cleaning_up = True
                 self._say(False)
                 with suppress(RedisError, OSError):
                     await client.aclose()
+                self._cleaning_up = False
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _hear(self, subscription: PubSub) -> None:
