@@ -23,6 +23,7 @@ from contactship_common.migrate import alembic_config, upgrade
 from contactship_common.runtime import Runtime
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.uow import unit_of_work
+from contactship_devstack import fork
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
@@ -138,8 +139,7 @@ def test_down_to_nothing_and_up_again(empty_database_url: str) -> None:
 
 
 def migrate_command(**environment: str) -> "subprocess.CompletedProcess[str]":
-    code = "from contactship_common.migrate import main; main()"
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+    return fork.run("contactship-migrate", env=environment)
 
 
 def test_the_command_migrates_and_says_so(empty_database_url: str) -> None:

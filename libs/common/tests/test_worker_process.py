@@ -4,24 +4,20 @@ import asyncio
 import os
 import signal
 import statistics
-import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import common_testkit
 import dramatiq
 import pytest
-from common_testkit import Engine, Plain, until
+from common_testkit import Engine, Plain, until, worker_script
 
 from contactship_common.tasks.bell import message_for
 from contactship_common.tasks.dispatcher import Dispatcher
+from contactship_devstack.fork import fork_main
 from contactship_devstack.polling import free_port
 from contactship_devstack.valkey import ValkeyServer
-
-SCRIPT = Path(common_testkit.__file__).parent / "worker_script.py"
 
 
 class Worker:
@@ -31,10 +27,10 @@ class Worker:
         self.port = free_port()
         self.log = log
         own = {"WORKER_HEALTH_PORT": str(self.port), "WORKER_HEALTH_HOST": "127.0.0.1"}
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, SCRIPT], env=os.environ | own | environment, stdout=output, stderr=output
-            )
+        self.process = fork_main(worker_script.main, os.environ | own | environment, log)
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
 
     def get(self, path: str) -> tuple[int, bytes]:
         try:
@@ -70,8 +66,8 @@ async def make_worker(database_url: str, redis_url: str, tmp_path: Path) -> Asyn
     yield make
     for worker in workers:
         if worker.process.poll() is None:
-            worker.process.send_signal(signal.SIGCONT)
-            worker.process.kill()
+            worker.send(signal.SIGCONT)
+            worker.send(signal.SIGKILL)
         worker.process.wait()
 
 
@@ -128,7 +124,7 @@ async def test_an_idle_worker_starts_soon_and_tells_its_health(engine: Engine, m
     await until(counted, "the metrics of 30 runs")
     [beat] = await engine.sql("SELECT * FROM worker_heartbeats")
     assert (beat["kind"], beat["queue"], beat["threads"]) == ("sync_worker", "sync", 16)
-    worker.process.send_signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert await worker.stopped() == 0
     assert await engine.sql("SELECT 1 FROM worker_heartbeats") == []
 
@@ -138,7 +134,7 @@ async def test_sigterm_finishes_what_runs_and_takes_nothing_new(engine: Engine, 
     await worker.ready()
     task_id = await engine.enqueue(Plain(name="sleep:1"))
     await running(engine, task_id)
-    worker.process.send_signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
 
     async def draining() -> bool:
         return (await asyncio.to_thread(worker.get, "/health/readiness"))[0] == 503
@@ -159,7 +155,7 @@ async def test_sigterm_hands_back_what_does_not_finish_in_time(engine: Engine, m
     await worker.ready()
     task_id = await engine.enqueue(Plain(name="sleep:60"))
     await running(engine, task_id)
-    worker.process.send_signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert await worker.stopped() == 0
     row = await engine.row(task_id)
     assert (row["status"], row["failures"], row["error"]["code"]) == ("queued", 0, "handed_back")
@@ -171,7 +167,7 @@ async def test_a_killed_worker_is_followed_by_another_when_its_lease_runs_out(en
     ids = [await engine.enqueue(Plain(name="sleep:2")) for _ in range(5)]
     for task_id in ids:
         await running(engine, task_id)
-    victim.process.kill()
+    victim.send(signal.SIGKILL)
     await victim.stopped()
     await make_worker().ready()
     await finished(engine, *ids)
@@ -185,12 +181,12 @@ async def test_a_frozen_worker_that_thaws_after_its_lease_is_fenced(engine: Engi
     await frozen.ready()
     task_id = await engine.enqueue(Plain(name="sleep:1"))
     await running(engine, task_id)
-    frozen.process.send_signal(signal.SIGSTOP)
+    frozen.send(signal.SIGSTOP)
     other = make_worker()
     await other.ready()
     await finished(engine, task_id)
     before = await engine.row(task_id)
-    frozen.process.send_signal(signal.SIGCONT)
+    frozen.send(signal.SIGCONT)
 
     async def noticed() -> bool:
         body = (await asyncio.to_thread(frozen.get, "/metrics"))[1]

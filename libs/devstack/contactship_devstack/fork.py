@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -47,7 +48,12 @@ class ForkedChild:
 
 def fork(script: str, environment: dict[str, str], log: Path) -> ForkedChild:
     """Start what the console script starts; its output is appended to `log`."""
-    return _start([script], environment, log, log)
+    return _start(script, [script], environment, log, log)
+
+
+def fork_main(main: Callable[[], object], environment: dict[str, str], log: Path) -> ForkedChild:
+    """The same with a function of a module, for processes that only tests have."""
+    return _start(main, [main.__module__], environment, log, log)
 
 
 def run(script: str, *arguments: str, env: dict[str, str], timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
@@ -57,7 +63,7 @@ def run(script: str, *arguments: str, env: dict[str, str], timeout_s: float = 60
     """
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
-        child = _start([script, *arguments], env, output, errors)
+        child = _start(script, [script, *arguments], env, output, errors)
         try:
             code = child.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -66,14 +72,18 @@ def run(script: str, *arguments: str, env: dict[str, str], timeout_s: float = 60
         return subprocess.CompletedProcess([script, *arguments], code, output.read_text(), errors.read_text())
 
 
-def _start(command: list[str], environment: dict[str, str], output: Path, errors: Path) -> ForkedChild:
-    told = (command, environment, str(output), str(errors))
+Main = str | Callable[[], object]
+"""A console script, or a function."""
+
+
+def _start(main: Main, command: list[str], environment: dict[str, str], output: Path, errors: Path) -> ForkedChild:
+    told = (main, command, environment, str(output), str(errors))
     process = _context.Process(target=_become, args=told, name=command[0], daemon=True)
     process.start()
     return ForkedChild(process)
 
 
-def _become(command: list[str], environment: dict[str, str], output: str, errors: str) -> None:
+def _become(main: Main, command: list[str], environment: dict[str, str], output: str, errors: str) -> None:
     os.setsid()
     appended = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, appended, 1), (errors, appended, 2)):
@@ -87,6 +97,6 @@ def _become(command: list[str], environment: dict[str, str], output: str, errors
     time.tzset()
     sys.argv = command
     try:
-        entry_point(command[0]).load()()
+        (entry_point(main).load() if isinstance(main, str) else main)()
     finally:
         atexit._run_exitfuncs()

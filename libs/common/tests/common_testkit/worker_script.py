@@ -1,15 +1,11 @@
 """A real worker process for tests: notes in its database when work begins, and does what the payload's name says.
 
-`sleep:<seconds>` waits; everything else returns at once. Run as `python worker_script.py`.
+`sleep:<seconds>` waits; everything else returns at once.
 """
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common_testkit.handlers import NOTE
 from common_testkit.kinds import KINDS, Plain
@@ -17,8 +13,6 @@ from contactship_common.runtime import Runtime
 from contactship_common.tasks import catalog
 from contactship_common.tasks.handler import AnyHandler, Handler
 from contactship_common.tasks.worker import run_worker
-
-catalog.KINDS |= KINDS
 
 
 class Work(Handler[Any, Any, Any]):
@@ -40,5 +34,6 @@ def handlers(runtime: Runtime, stack: AsyncExitStack) -> dict[str, AnyHandler]:
     return {Plain.KIND: Work()}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    catalog.KINDS |= KINDS
     run_worker("sync", handlers, default_threads=16)
