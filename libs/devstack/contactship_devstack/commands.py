@@ -30,7 +30,7 @@ def test(arguments: list[str]) -> int:
 
     Several processes and a time limit for each test are defaults: pytest believes the last `-n` and `--timeout`.
     """
-    workers = min(_MOST_TEST_PROCESSES, os.cpu_count() or 1)
+    workers = min(_MOST_TEST_PROCESSES, (os.cpu_count() or 1) + 1)
     defaults = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
     defaults += ["--timeout", str(_TEST_TIMEOUT_S)]
     guard = Guard()
