@@ -175,7 +175,7 @@ def test_asking_for_an_analysis_does_not_wait_for_a_pause(scene: Scene, openai: 
 
 
 @pytest.mark.parametrize("many", [250, pytest.param(1_000, marks=pytest.mark.chaos)])
-def test_a_thousand_conversations_at_once_are_each_analysed_once(scene: Scene, openai: OpenAIServer, many: int) -> None:
+def test_many_conversations_at_once_are_each_analysed_once(scene: Scene, openai: OpenAIServer, many: int) -> None:
     leads = scene.insert_leads(many)
     names = list(leads)
     scene.sql(

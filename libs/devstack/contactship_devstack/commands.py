@@ -30,8 +30,9 @@ def test(arguments: list[str]) -> int:
 
     Several processes and a time limit for each test are defaults: pytest believes the last `-n` and `--timeout`.
     """
+    # One more than cores: a third of the tests' time is waiting.
     workers = min(_MOST_TEST_PROCESSES, (os.cpu_count() or 1) + 1)
-    defaults = ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
+    defaults = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     defaults += ["--timeout", str(_TEST_TIMEOUT_S)]
     guard = Guard()
     try:

@@ -213,6 +213,19 @@ def make_stack(
                 print(stack.tail())
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a parallel run, let files that wait for real processes and files that compute take turns: two of a kind at
+    once would leave the processors idle, or keep each other waiting."""
+    if not hasattr(config, "workerinput"):
+        return
+    files = dict.fromkeys(item.path for item in items)
+    waiting = dict.fromkeys(item.path for item in items if item.get_closest_marker("system"))
+    computing = [path for path in files if path not in waiting]
+    place = {path: at / len(group) for group in (list(waiting), computing) for at, path in enumerate(group)}
+    items.sort(key=lambda item: place[item.path])
+
+
 _FAILED = "contactship_failed"
 
 
