@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from contactship_devstack.machine_speed import million_steps_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -115,20 +117,8 @@ def _machine() -> str:
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} × {cpu}, {memory:.0f} GiB, Python {platform.python_version()}, load {load:.1f} at the end, "
-        f"{_million_steps_ms():.0f} ms for a million steps of Python"
+        f"{million_steps_ms():.0f} ms for a million steps of Python"
     )
-
-
-def _million_steps_ms() -> float:
-    """How fast one core is at this moment, the best of five: shared machines differ by half from hour to hour, and
-    figures of two runs can only be compared beside this."""
-    best = float("inf")
-    for _ in range(5):
-        begun, total = perf_counter(), 0
-        for step in range(1_000_000):
-            total += step * step
-        best = min(best, perf_counter() - begun)
-    return best * 1_000
 
 
 def aligned(rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> list[str]:

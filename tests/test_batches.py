@@ -6,6 +6,8 @@ import psutil
 import pytest
 from system_testkit import Scene, SceneFactory, VendorProcess, calls_per_lead
 
+from contactship_devstack.machine_speed import slowness
+
 pytestmark = pytest.mark.system
 
 _TIMES = """
@@ -59,7 +61,8 @@ def test_three_hundred_leads_cost_three_hundred_calls(make_scene: SceneFactory, 
 @pytest.mark.chaos
 def test_two_thousand_leads_take_less_than_25_seconds(make_scene: SceneFactory, slow_vendor: VendorProcess) -> None:
     scene = make_scene("api", "scheduler", "ai_worker", env=slow_vendor.environment)
-    assert _summarise_all(scene, slow_vendor, 2_000, seconds=120) < 25
+    before = slowness()
+    assert _summarise_all(scene, slow_vendor, 2_000, seconds=120) < 25 * max(before, slowness())
 
 
 def test_a_batch_by_ids_says_what_was_not_found_and_what_was_fresh(

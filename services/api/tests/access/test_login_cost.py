@@ -8,6 +8,7 @@ import httpx
 import psutil
 import pytest
 
+from contactship_devstack.machine_speed import slowness
 from contactship_devstack.testing import StackFactory
 
 EMAIL, PASSWORD = "somebody@example.com", "correct horse battery"
@@ -48,6 +49,7 @@ async def test_a_known_and_an_unknown_address_are_refused_in_the_same_time(make_
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 async def test_twenty_logins_at_once_keep_memory_bounded_and_others_answered(make_stack: StackFactory) -> None:
+    slow = slowness()
     stack = make_stack("api", env=LIMITS)
     process = psutil.Process(stack.process("api").pid)
     async with httpx.AsyncClient(base_url=stack.api_url, timeout=60) as client:
@@ -72,4 +74,4 @@ async def test_twenty_logins_at_once_keep_memory_bounded_and_others_answered(mak
         f"95 % {ordered[int(len(ordered) * 0.95)] * 1000:.1f} ms, worst {ordered[-1] * 1000:.1f} ms"
     )
     assert peak - before < 64 * 2**20 * (psutil.cpu_count() or 1)
-    assert ordered[int(len(ordered) * 0.95)] < 0.050
+    assert ordered[int(len(ordered) * 0.95)] < 0.050 * max(slow, slowness())
