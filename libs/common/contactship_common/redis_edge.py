@@ -4,6 +4,7 @@ failure, so that an outage costs a request milliseconds instead of a timeout eac
 A plain timestamp does what a circuit breaker library would: there is nothing to count and nothing to share.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -43,17 +44,21 @@ class RedisEdge:
             )
             self.client = aioredis.Redis.from_pool(pool)
         self._paused_until = 0.0
+        self._under_way = 0
+        self._none_under_way = asyncio.Event()
+        self._closed = False
 
     @property
     def away(self) -> bool:
-        """True while calls are skipped because Redis failed a moment ago (or is not configured)."""
-        return self.client is None or time.monotonic() < self._paused_until
+        """True while calls are skipped: Redis failed a moment ago, is not configured, or this is closed."""
+        return self.client is None or self._closed or time.monotonic() < self._paused_until
 
     async def attempt(self, use: str, call: Callable[[Any], Awaitable[T]]) -> T | None:
         """Run `call(client)`; None if Redis is away. `use` names the purpose in the metric and the log."""
         if self.client is None or self.away:
             metrics.REDIS_FAILED.labels(use).inc()
             return None
+        self._under_way += 1
         try:
             return await call(self.client)
         except (RedisError, OSError, TimeoutError) as error:
@@ -61,7 +66,17 @@ class RedisEdge:
             metrics.REDIS_FAILED.labels(use).inc()
             log.warning("redis.failed", use=use, error=type(error).__name__)
             return None
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._none_under_way.set()
 
     async def close(self) -> None:
+        """Close all connections, once the calls that are under way have ended: those that ended later would leave
+        theirs open. Each has a time limit; who calls from now on hears that Redis is away."""
+        self._closed = True
+        self._none_under_way.clear()
+        if self._under_way:
+            await self._none_under_way.wait()
         if self.client is not None:
             await self.client.aclose()

@@ -10,7 +10,7 @@ from contactship_common.redis_edge import RedisEdge
 from contactship_common.redis_together import Together
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks.bell import Bell
-from contactship_common.tasks.broker import make_broker
+from contactship_common.tasks.broker import close_sending, make_broker
 
 
 class Runtime:
@@ -40,6 +40,7 @@ class Runtime:
 
     async def close(self) -> None:
         self.bell.stop()
+        close_sending(self.broker)
         await self.invalidations.close()
         await self.redis.close()
         await self.db.close()

@@ -66,6 +66,13 @@ def _rabbitmq(url: str, middleware: list[dramatiq.Middleware]) -> dramatiq.Broke
     return RabbitmqDoorbell(url, middleware=middleware)
 
 
+def close_sending(broker: dramatiq.Broker) -> None:
+    """Close the connections of a broker that only sends. RabbitMQ's end with the process: closing them is a
+    conversation with a broker that may hang."""
+    if isinstance(broker, RedisBroker):
+        broker.client.close()
+
+
 def messages_waiting(broker: dramatiq.Broker, queue_name: str) -> int:
     """Messages in the broker's queue that no worker has fetched. Blocks on the network: call it in a thread.
 
