@@ -36,7 +36,7 @@ async def test_a_logged_database_error_names_the_rule_and_not_the_row(
 ) -> None:
     settings = CoreSettings(database_url=database_url, redis_url=redis_url, environment=environment)
     root = logging.getLogger()
-    before = (root.handlers, root.level)
+    before, configured = (root.handlers, root.level), structlog.get_config()
     database = Database(settings)
     try:
         configure_logging(settings, "test")
@@ -45,7 +45,7 @@ async def test_a_logged_database_error_names_the_rule_and_not_the_row(
     finally:
         await database.close()
         root.handlers, root.level = before[0], before[1]
-        structlog.reset_defaults()
+        structlog.configure(**configured)
     written = capsys.readouterr().err
     assert "uq_users_email" in written
     assert "thing.failed" in written

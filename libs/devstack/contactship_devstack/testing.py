@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import pluggy
 import psycopg
 import pytest
+import structlog
 from psycopg.rows import dict_row
 
 from contactship_devstack import postgres
@@ -34,6 +35,14 @@ from contactship_devstack.processes import Fork
 from contactship_devstack.stack import Stack
 from contactship_devstack.template import SHARED_POSTGRES, TemplateDatabase, migrated_database, on_server
 from contactship_devstack.valkey import ValkeyServer
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What is called in a test may set up logging, as a command does for its whole process."""
+    configured = structlog.get_config()
+    yield
+    structlog.configure(**configured)
 
 
 @pytest.fixture(scope="session")
