@@ -33,16 +33,21 @@ class Invalidations:
         self._redis = redis
         self._owed: dict[str, None] = {}
         self._settling: asyncio.Task[None] | None = None
+        self._closed = False
 
     def owe(self, keys: Iterable[str]) -> None:
         """Delete these keys later; counted, because until then an old value may be read."""
         new = [key for key in keys if key not in self._owed]
         metrics.CACHE_FORGET_FAILED.inc(len(new))
         self._owed.update(dict.fromkeys(new[: max(0, _MOST_KEYS - len(self._owed))]))
+        if self._closed:
+            return
         if self._settling is None or self._settling.done():
             self._settling = asyncio.create_task(self._settle())
 
     async def close(self) -> None:
+        """Give up what is owed: it lives until its TTL ends."""
+        self._closed = True
         if self._settling is not None:
             self._settling.cancel()
             await asyncio.wait({self._settling})

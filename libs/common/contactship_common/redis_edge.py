@@ -7,6 +7,7 @@ A plain timestamp does what a circuit breaker library would: there is nothing to
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import redis.asyncio as aioredis
@@ -79,4 +80,6 @@ class RedisEdge:
         if self._under_way:
             await self._none_under_way.wait()
         if self.client is not None:
-            await self.client.aclose()
+            # A server that hangs may refuse even to be left; what else is to be closed must be closed all the same.
+            with suppress(RedisError, OSError, TimeoutError):
+                await self.client.aclose()

@@ -41,6 +41,7 @@ class Runtime:
     async def close(self) -> None:
         self.bell.stop()
         close_sending(self.broker)
-        await self.invalidations.close()
+        # Calls that fail while Redis is closed leave keys to invalidate.
         await self.redis.close()
+        await self.invalidations.close()
         await self.db.close()

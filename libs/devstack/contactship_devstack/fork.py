@@ -66,7 +66,7 @@ def run(script: str, *arguments: str, env: dict[str, str], timeout_s: float = 60
         child = _start(script, [script, *arguments], env, output, errors)
         try:
             code = child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+        except BaseException:  # also Ctrl-C, and pytest's own limit of time
             os.killpg(child.pid, signal.SIGKILL)
             raise
         return subprocess.CompletedProcess([script, *arguments], code, output.read_text(), errors.read_text())

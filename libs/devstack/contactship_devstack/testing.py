@@ -12,6 +12,7 @@
 URLs are plain `postgresql://` and `redis://` strings. Nothing outlives pytest, however it ends.
 """
 
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -40,9 +41,12 @@ from contactship_devstack.valkey import ValkeyServer
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
     """What is called in a test may set up logging, as a command does for its whole process."""
-    configured = structlog.get_config()
+    root, configured = logging.getLogger(), structlog.get_config()
+    handlers, level = [*root.handlers], root.level
     yield
     structlog.configure(**configured)
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
@@ -224,8 +228,8 @@ def make_stack(
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a parallel run, let files that wait for real processes and files that compute take turns: two of a kind at
-    once would leave the processors idle, or keep each other waiting."""
+    """In a parallel run, let files with tests marked `system`, which mostly wait, and files that compute take turns:
+    two of a kind at once would leave the processors idle, or keep each other waiting."""
     if not hasattr(config, "workerinput"):
         return
     files = dict.fromkeys(item.path for item in items)

@@ -132,8 +132,10 @@ class WorkerProcess:
             worker.stop(timeout=STOP_TIMEOUT_MS)
         finally:
             # Its thread keeps the process alive, also when opening failed.
-            loop.run_coroutine(self._stack.aclose())
-            event_loop.stop()
+            try:
+                loop.run_coroutine(self._stack.aclose())
+            finally:
+                event_loop.stop()
         log.info("worker.stopped")
 
     async def _open(self) -> None:

@@ -73,26 +73,28 @@ async def delete(uow: UnitOfWork, client_id: UUID, *, cascade: bool, if_match: s
         ClientHasMeetings: and `cascade` is not given; says how many.
         PreconditionFailed: `If-Match` names another state.
     """
+    of_client = sa.select(col(Meeting.id)).where(col(Meeting.client_id) == client_id)
     if cascade:
-        # The lead before the client, as whoever changes or deletes the lead does: they take turns.
+        # Meetings, the lead, the client: the order of whoever stores a classification, and of whoever changes or
+        # deletes the lead. They take turns.
+        await uow.session.execute(of_client.order_by(col(Meeting.id)).with_for_update())
         await touch_leads_of_clients(uow, [client_id])
     await _lock(uow, client_id, if_match)
-    # No meeting can be added meanwhile: it would have to share the client's lock. Meetings are locked before their
-    # tasks, as by whoever asks for a classification.
-    of_client = sa.select(col(Meeting.id)).where(col(Meeting.client_id) == client_id).order_by(col(Meeting.id))
-    meetings = list((await uow.session.execute(of_client.with_for_update())).scalars())
+    # No meeting can be added meanwhile: it would have to share the client's lock.
+    counted = sa.select(sa.func.count()).select_from(of_client.subquery())
+    meetings = int((await uow.session.execute(counted)).scalar_one())
     if meetings and not cascade:
-        raise ClientHasMeetings(meetings=len(meetings))
+        raise ClientHasMeetings(meetings=meetings)
     if meetings:
         queued = sa.select(col(Task.id)).where(
-            col(Task.subject_id).in_(meetings), col(Task.status) == TaskStatus.QUEUED
+            col(Task.subject_id).in_(of_client), col(Task.status) == TaskStatus.QUEUED
         )
         task_ids = list((await uow.session.execute(queued)).scalars())
         cancelled = await store.cancel(uow.session, task_ids)
         uow.task_ended(*cancelled)
         await callbacks.publish(uow, cancelled)
     await uow.session.execute(sa.delete(Client).where(col(Client.id) == client_id))
-    uow.audit("client.delete", "client", client_id, meetings=len(meetings))
+    uow.audit("client.delete", "client", client_id, meetings=meetings)
 
 
 def _derived(client: Client | ClientCreate) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from contactship_api.interactions.errors import (
 )
 from contactship_api.interactions.schemas import InteractionDetail, InteractionUpdate
 from contactship_common.contact_center.interactions import publish_completed
-from contactship_common.models import CallDetail, Interaction, InteractionStatus, Task
+from contactship_common.models import CallDetail, Interaction, InteractionStatus, Task, TaskStatus
 from contactship_common.models.contact_center import ENDED_INTERACTIONS
 from contactship_common.tasks.catalog import SummarizeCall
 from contactship_common.tasks.store import TaskRef
@@ -79,6 +79,10 @@ async def request_summary(uow: UnitOfWork, interaction_id: UUID, *, force: bool)
             sa.func.length(sa.func.btrim(col(CallDetail.transcript_text), " \n\r\t")).label("transcript"),
             col(CallDetail.summary).is_not(None).label("written"),
             col(Task.id).label("task"),
+            sa.func.coalesce(
+                sa.and_(col(Task.status) == TaskStatus.RUNNING, col(CallDetail.updated_at) > col(Task.claimed_at)),
+                sa.false(),
+            ).label("runs_outdated"),
         )
         .select_from(Interaction)
         .outerjoin(CallDetail, col(CallDetail.interaction_id) == col(Interaction.id))
@@ -92,6 +96,6 @@ async def request_summary(uow: UnitOfWork, interaction_id: UUID, *, force: bool)
         raise NotSummarizable
     if row.written and row.task is None and not force:
         return None
-    ref = uow.enqueue(SummarizeCall(interaction_id=interaction_id, force=force), rerun=force)
+    ref = uow.enqueue(SummarizeCall(interaction_id=interaction_id, force=force), rerun=force or row.runs_outdated)
     await uow.flush()
     return ref

@@ -33,7 +33,8 @@ async def request(uow: UnitOfWork, lead_id: UUID, *, force: bool, ttl_seconds: i
         if (asked := await uow.enqueue_if(task, _PLAIN, plain, rerun=force)) is not None:
             return asked
     # A run stores its summary and ends in one transaction. With the lead held against that, it is seen either before
-    # or after: never a summary still missing together with a slot already free, which would make a second task.
+    # or after: never a summary still missing together with a slot already free, which would make a second task. (One
+    # that finds nothing new to store ends without the lead; a task made just then ends in the same way, unpaid.)
     lead = sa.select(is_fresh(ttl_seconds), col(Lead.facts_changed_at)).where(col(Lead.id) == lead_id)
     row = (await uow.session.execute(lead.with_for_update(read=True))).first()
     if row is None:
@@ -72,7 +73,9 @@ async def request_many(uow: UnitOfWork, body: SummarizeMany, *, ttl_seconds: int
         return await _request_matching(uow, body.filter)
     wanted = list(dict.fromkeys(body.lead_ids or ()))
     statement = sa.select(col(Lead.id), is_fresh(ttl_seconds)).where(col(Lead.id).in_(wanted))
-    found = {row[0]: bool(row[1]) for row in await uow.session.execute(statement)}
+    # Held against runs that end meanwhile, as above.
+    held = statement.order_by(col(Lead.id)).with_for_update(read=True)
+    found = {row[0]: bool(row[1]) for row in await uow.session.execute(held)}
     stale = [lead_id for lead_id in wanted if found.get(lead_id) is False]
     batch = Batch(
         kind=LeadSummary.KIND,

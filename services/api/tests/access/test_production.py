@@ -11,6 +11,7 @@ import pytest
 
 from contactship_common.settings import ApiSettings
 from contactship_devstack import fork
+from contactship_devstack.processes import script
 from contactship_devstack.testing import StackFactory
 
 JWT_SECRET = "0123456789abcdef-0123456789abcdef-xyz"
@@ -107,7 +108,8 @@ def log_in(url: str, email: str, password: str) -> httpx.Response:
 def test_the_readmes_production_section_works_as_written(empty_database_url: str, make_stack: StackFactory) -> None:
     stack = make_stack(env=PRODUCTION)
     stack.env |= {"DATABASE_URL": empty_database_url, "SUPER_ADMIN_EMAIL": ADMIN, "SUPER_ADMIN_PASSWORD": PASSWORD}
-    assert run("contactship-migrate", **stack.env).returncode == 0
+    migrate = [script("contactship-migrate")]  # the installed command itself
+    assert subprocess.run(migrate, env={**os.environ, **stack.env}, timeout=60, check=False).returncode == 0
     stack.start("api", "scheduler", "ai_worker", "sync_worker", "delivery_worker")
     assert httpx.get(f"{stack.api_url}/health/readiness").json()["status"] == "ok"
     login = log_in(stack.api_url, ADMIN, PASSWORD)
@@ -132,7 +134,9 @@ def test_without_the_variables_no_admin_is_made_and_the_command_makes_and_resets
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
-        made = run("contactship-admin", " You@Example.com", **stack.env, ADMIN_PASSWORD=PASSWORD)
+        command = [script("contactship-admin"), " You@Example.com"]  # the installed command itself
+        env = {"PATH": os.environ["PATH"], **stack.env, "ADMIN_PASSWORD": PASSWORD}
+        made = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert (made.returncode, made.stdout) == (0, f"Created the ADMIN {ADMIN}\n")
         first = log_in(stack.api_url, ADMIN, PASSWORD)
         assert (first.status_code, first.json()["user"]["role"]) == (200, "ADMIN")

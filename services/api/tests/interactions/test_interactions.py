@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, until
+from api_testkit import Api, Sql, assert_problem, start_task, until
 from interaction_testkit import (
     BASE,
     CUSTOMER,
@@ -254,6 +254,18 @@ async def test_asking_while_a_summary_is_being_stored_gives_that_one(api: Api, s
         await run.commit()
     assert ((await asked).status_code, (await asked).json()["summary"]) == (200, "Just written")
     assert len(await sql("SELECT 1 FROM tasks")) == 1
+
+
+async def test_a_summary_asked_for_after_the_transcript_changed_is_written_after_the_run(api: Api, sql: Sql) -> None:
+    its = await interaction(sql)
+    await call(sql, its, transcript_text="agent: hola")
+    task = (await api.post(f"{BASE}/{its}/summarize")).json()["taskId"]
+    await start_task(api, task)
+    assert (await api.post(f"{BASE}/{its}/summarize")).json()["taskId"] == task
+    assert await sql("SELECT rerun FROM tasks") == [{"rerun": False}], "a mere click"
+    await sql("UPDATE call_details SET transcript_text = 'agent: adiós', updated_at = clock_timestamp()")
+    assert (await api.post(f"{BASE}/{its}/summarize")).json()["taskId"] == task
+    assert await sql("SELECT rerun FROM tasks") == [{"rerun": True}]
 
 
 async def test_a_blank_transcript_is_none(api: Api, sql: Sql) -> None:

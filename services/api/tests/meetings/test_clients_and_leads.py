@@ -4,8 +4,9 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, make_lead
+from api_testkit import Api, Sql, assert_problem, make_lead, until
 from meetings_testkit import CLIENTS, MEETINGS, classify, make_client, make_meeting, make_seller
 
 from contactship_common.lead_intake import NewLead, take_in
@@ -209,3 +210,19 @@ async def test_a_walk_through_a_timeline_shows_everything_once_in_one_order(api:
         cursor = page["meta"]["nextCursor"]
     assert len(seen) == len(set(seen)) == 19
     assert seen == sorted(seen, reverse=True)
+
+
+async def test_a_client_that_goes_while_a_meeting_is_classified_takes_its_turn(
+    api: Api, sql: Sql, database_url: str
+) -> None:
+    lead = await make_lead(api, email="ana@example.com")
+    client = await make_client(api, email="ana@example.com")
+    meeting = await make_meeting(api, clientId=client["id"])
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(database_url) as run:
+        await run.execute("SELECT FROM meetings WHERE id = %s FOR UPDATE", (meeting["id"],))  # as the worker does
+        gone = asyncio.create_task(api.delete(f"{CLIENTS}/{client['id']}?cascade=true"))
+        await until(lambda: sql(waiting), "the client to wait for its meeting")
+        await run.execute("UPDATE leads SET facts_changed_at = clock_timestamp() WHERE id = %s", (lead["id"],))
+        await run.commit()
+    assert (await gone).status_code == 204
