@@ -11,6 +11,7 @@ from contactship_common.redis_together import Together
 from contactship_common.settings import AISettings, CoreSettings
 from contactship_common.tasks.bell import Bell
 from contactship_common.tasks.broker import close_sending, make_broker
+from contactship_common.tasks.endings import Endings
 
 
 class Runtime:
@@ -20,6 +21,7 @@ class Runtime:
         self.settings = settings
         self.ai = ai or AISettings()
         self.db = Database(settings)
+        self.endings = Endings(self.db)
         self.redis = RedisEdge(settings.redis_url)
         self.telling = Together(self.redis, "after_commit")
         # The gateway puts its Socket.IO server's manager here, which also serves its own sockets.

@@ -136,8 +136,11 @@ async def end(
     """
     await uow.flush()
     told = callbacks.takes_them(task.kind)
-    where = uow.session if told else _where(uow)
-    now = await store.finish(where, task, status, result=result, error=_told(error), counted=counted)
+    ending: Any = {"result": result, "error": _told(error), "counted": counted}
+    if told or uow.in_transaction:
+        now = await store.finish(uow.session, task, status, **ending)
+    else:  # this statement is all there is to commit
+        now = await uow.runtime.endings.finish(task, status, **ending)
     if now is None:
         raise Overtaken
     if now == "queued":

@@ -315,20 +315,24 @@ def _in_session(statement: str) -> sa.TextClause:
     return sa.text(re.sub(r"%\((\w+)\)s", r":\1", statement))
 
 
-_FINISH = """
-UPDATE tasks SET
-       status = CASE WHEN rerun THEN 'queued' ELSE %(status)s END,
+FINISHED = """
+       status = CASE WHEN rerun THEN 'queued' ELSE {status} END,
        slot = CASE WHEN rerun THEN slot END,
        finished_at = CASE WHEN rerun THEN NULL ELSE now() END,
        started_at = CASE WHEN rerun THEN NULL ELSE started_at END,
-       failures = CASE WHEN rerun THEN 0 ELSE failures + %(counted)s END,
+       failures = CASE WHEN rerun THEN 0 ELSE failures + {counted} END,
        run_at = CASE WHEN rerun THEN now() ELSE run_at END,
-       result = CAST(%(result)s AS jsonb), error = CAST(%(error)s AS jsonb),
+       result = CAST({result} AS jsonb), error = CAST({error} AS jsonb),
        rerun = false, lease_until = NULL, lease_owner = NULL, intent_at = NULL,
        published_at = CASE WHEN rerun THEN now() END
+"""
+"""What is set when a run ends; a task that somebody asked for once more meanwhile is queued again."""
+
+_FINISH = f"""
+UPDATE tasks SET {FINISHED.format(**{name: f"%({name})s" for name in ("status", "counted", "result", "error")})}
  WHERE id = %(id)s AND run_no = %(run_no)s AND status = 'running'
 RETURNING status
-"""
+"""  # noqa: S608  # all constants
 
 
 async def finish(

@@ -71,21 +71,12 @@ WITH due AS MATERIALIZED (
 {store.TAKE} FROM due WHERE tasks.id = due.id {store.TAKEN}
 """  # noqa: S608  # all constants
 
-_FINISH = sa.text("""
-UPDATE tasks SET
-       status = CASE WHEN rerun THEN 'queued' ELSE 'succeeded' END,
-       slot = CASE WHEN rerun THEN slot END,
-       finished_at = CASE WHEN rerun THEN NULL ELSE now() END,
-       started_at = CASE WHEN rerun THEN NULL ELSE started_at END,
-       failures = CASE WHEN rerun THEN 0 ELSE failures END,
-       run_at = CASE WHEN rerun THEN now() ELSE run_at END,
-       result = r.result, error = NULL,
-       rerun = false, lease_until = NULL, lease_owner = NULL, intent_at = NULL,
-       published_at = CASE WHEN rerun THEN now() END
+_FINISH = sa.text(f"""
+UPDATE tasks SET {store.FINISHED.format(status="'succeeded'", counted=0, result="r.result", error="NULL")}
   FROM jsonb_to_recordset(CAST(:ended AS jsonb)) AS r(id uuid, run_no int, result jsonb)
  WHERE tasks.id = r.id AND tasks.run_no = r.run_no AND tasks.status = 'running'
 RETURNING tasks.id, tasks.status
-""")
+""")  # noqa: S608  # all constants
 
 
 async def _claim(pool: FastPool, kind: type[TaskKind], *, owner: str, lease_seconds: float) -> list[ClaimedTask]:
