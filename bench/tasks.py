@@ -38,7 +38,7 @@ TASKS_A_REQUEST, CALLS_A_REQUEST, IDLE_ROUNDS = 150, 60, 60
 """Times the option `--requests` (60): 9,000 tasks, 3,600 calls."""
 
 # From profiles; look again before believing them.
-_WHY_NOTHING = "one core of Python. Ending a task is a quarter of it, Dramatiq's threads and acknowledgements a fifth."
+_WHY_NOTHING = "one core of Python. Dramatiq's threads and acknowledgements take a third of it."
 _WHY_SDK = "one core of Python. The SDK takes a third of it, recording a result in one transaction another."
 _WHY_SYNC = "pages are applied one after the other. PostgreSQL takes half the time of one, phone numbers a fifth."
 
