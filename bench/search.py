@@ -21,6 +21,8 @@ from contactship_devstack.postgres import PostgresServer
 from contactship_devstack.valkey import temporary_server as temporary_valkey
 
 PROMISED_MS, CHUNK = 50, 50_000
+# From the plans; look again before believing it.
+_WHY = "the total: counting reads every row it counts, up to 100,000. The rows of the same page take under 1 ms."
 _DEBIAN = Path("/usr/lib/postgresql")
 
 # Given names and surnames as often as people have them: a few are common, most are not.
@@ -143,5 +145,5 @@ async def run(options: Options) -> Section:
     guard.close()
     worst = max(section.lines, key=lambda line: line.p95)
     section.remarks.append(f"Slowest: {worst.name}.")
-    section.goals.append(Goal("slowest page or search, p95", worst.p95, below=PROMISED_MS, unit="ms"))
+    section.goals.append(Goal("slowest page or search, p95", worst.p95, below=PROMISED_MS, unit="ms", why=_WHY))
     return section
