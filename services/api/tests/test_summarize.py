@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from api_testkit import Api, Sql, assert_problem, end_task, ending_task, make_lead, run_tasks, start_task, until
+from api_testkit import Api, Sql, assert_problem, end_task, ending_task, make_lead, run_tasks, start_task, until_blocked
 
 LEADS = "/api/v1/leads"
 
@@ -125,10 +125,9 @@ async def test_what_waits_already_is_answered_even_if_the_last_summary_is_fresh(
 async def test_a_click_while_the_summary_is_being_stored_gives_that_summary(api: Api, sql: Sql) -> None:
     lead = await make_lead(api)
     run = await start_task(api, await summarize(api, lead))
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with ending_task(api, run, summary="Just written"):
         click = asyncio.create_task(api.post(f"{LEADS}/{lead['id']}/summarize"))
-        await until(lambda: sql(waiting), "the click to meet the run that ends")
+        await until_blocked(sql, "the click to meet the run that ends")
     answer = await click
     assert (answer.status_code, answer.json()["summary"]) == (200, "Just written")
     assert len(await sql("SELECT 1 FROM tasks")) == 1

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, start_task, until
+from api_testkit import Api, Sql, assert_problem, start_task, until_blocked
 from classification_testkit import change_transcript, classify, make_meeting
 
 from contactship_common.models.base import new_id
@@ -60,13 +60,12 @@ async def test_asking_while_a_classification_is_being_stored_gives_that_one(
 ) -> None:
     meeting_id = await make_meeting(api)
     await task_of(api, meeting_id)
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with await psycopg.AsyncConnection.connect(database_url) as run:
         await run.execute("SELECT FROM meetings FOR UPDATE")  # as the worker does
         await run.execute(CLASSIFIED, (new_id(), meeting_id))
         await run.execute("UPDATE tasks SET status = 'succeeded', slot = NULL")
         asked = asyncio.create_task(ask(api, meeting_id))
-        await until(lambda: sql(waiting), "the request to meet the run that ends")
+        await until_blocked(sql, "the request to meet the run that ends")
         await run.commit()
     answer = await asked
     assert (answer.status_code, answer.json()["summary"]) == (200, "Just stored")

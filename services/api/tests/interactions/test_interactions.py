@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, start_task, until
+from api_testkit import Api, Sql, assert_problem, start_task, until_blocked
 from interaction_testkit import (
     BASE,
     CUSTOMER,
@@ -245,12 +245,11 @@ async def test_asking_while_a_summary_is_being_stored_gives_that_one(api: Api, s
     its = await interaction(sql)
     await call(sql, its, transcript_text="agent: hola")
     assert (await api.post(f"{BASE}/{its}/summarize")).status_code == 202
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with await psycopg.AsyncConnection.connect(database_url) as run:
         await run.execute("UPDATE call_details SET summary = 'Just written'")
         await run.execute("UPDATE tasks SET status = 'succeeded', slot = NULL")
         asked = asyncio.create_task(api.post(f"{BASE}/{its}/summarize"))
-        await until(lambda: sql(waiting), "the request to meet the run that ends")
+        await until_blocked(sql, "the request to meet the run that ends")
         await run.commit()
     assert ((await asked).status_code, (await asked).json()["summary"]) == (200, "Just written")
     assert len(await sql("SELECT 1 FROM tasks")) == 1

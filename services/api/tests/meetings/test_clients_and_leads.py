@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from api_testkit import Api, Sql, assert_problem, make_lead, until
+from api_testkit import Api, Sql, assert_problem, make_lead, until_blocked
 from meetings_testkit import CLIENTS, MEETINGS, classify, make_client, make_meeting, make_seller
 
 from contactship_common.lead_intake import NewLead, take_in
@@ -218,11 +218,10 @@ async def test_a_client_that_goes_while_a_meeting_is_classified_takes_its_turn(
     lead = await make_lead(api, email="ana@example.com")
     client = await make_client(api, email="ana@example.com")
     meeting = await make_meeting(api, clientId=client["id"])
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with await psycopg.AsyncConnection.connect(database_url) as run:
         await run.execute("SELECT FROM meetings WHERE id = %s FOR UPDATE", (meeting["id"],))  # as the worker does
         gone = asyncio.create_task(api.delete(f"{CLIENTS}/{client['id']}?cascade=true"))
-        await until(lambda: sql(waiting), "the client to wait for its meeting")
+        await until_blocked(sql, "the client to wait for its meeting")
         await run.execute("UPDATE leads SET facts_changed_at = clock_timestamp() WHERE id = %s", (lead["id"],))
         await run.commit()
     assert (await gone).status_code == 204
